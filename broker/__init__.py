@@ -1,0 +1,1 @@
+"""Sojourn: a self-hosted, AWS-STS-compatible token broker and identity federation gateway."""

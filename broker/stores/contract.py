@@ -1,0 +1,92 @@
+"""What Sojourn asks of a store: bytes under keys, with an expiry, each verb atomic on its key.
+
+Keys are short ASCII texts made by their owners (`session:ASIA…`); a caller's raw text never enters one.
+Three classes of state decide how a verb behaves when the store has lost data (see `Epoch`):
+what must never un-happen fails closed, what may be lost is simply absent, what can be rebuilt is rebuilt.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol
+
+
+class StoreUnavailable(Exception):
+    """The store did not answer in time or cannot be written; nothing is known about the command's effect."""
+
+
+@dataclass(frozen=True, slots=True)
+class IndexEntry:
+    """`member` filed under `index`, ordered by `score` (seconds since the epoch), dropped after `expires_at`."""
+
+    index: str
+    member: str
+    score: float
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Epoch:
+    """One unbroken memory of the store: changed whenever writes that were acknowledged may be gone.
+
+    `since`: when this memory began. Replayable proofs that are older than it must be refused.
+    """
+
+    marker: str
+    since: datetime
+
+
+class Store(Protocol):
+    """Bytes under keys. Every verb raises `StoreUnavailable` where the store does not answer within its time."""
+
+    async def get(self, key: str) -> bytes | None:
+        """The value, or None where there is none (never written, expired, deleted)."""
+
+    async def put(self, key: str, value: bytes, *, ttl: timedelta | None = None) -> None:
+        """Write, whatever was there."""
+
+    async def add(
+        self, key: str, value: bytes, *, ttl: timedelta | None = None, indexes: Sequence[IndexEntry] = ()
+    ) -> bool:
+        """Write only if absent, and file the key's owner under `indexes`, in one round trip.
+
+        False means somebody was first (replay, race); then no index entry of this call remains.
+        Where an index entry could not be written, the value is deleted again and `StoreUnavailable` raised.
+        """
+
+    async def take(self, key: str) -> bytes | None:
+        """Read and delete in one step: at most one caller gets the value."""
+
+    async def delete(self, key: str) -> bool:
+        """Remove; whether there was anything."""
+
+    async def swap(
+        self, key: str, expected: bytes | None, value: bytes, *, ttl: timedelta | None = None
+    ) -> bool:
+        """Write only if the present value is `expected` (None: absent); whether it was."""
+
+    async def increment(self, key: str, *, ttl: timedelta) -> int:
+        """Add one to a counter and return it; the first increment starts its time to live."""
+
+    async def members(
+        self, index: str, *, after: tuple[float, str] | None = None, limit: int = 100
+    ) -> Sequence[tuple[float, str]]:
+        """Up to `limit` (score, member) pairs of an index, newest first, strictly older than `after`."""
+
+    async def unfile(self, index: str, members: Sequence[str]) -> None:
+        """Drop members from an index."""
+
+    async def durable(self) -> None:
+        """Return when every write so far is as safe as the store's deployment can make it.
+
+        (Replicas acknowledged where there are any, the append-only file synced where the server can tell.)
+        """
+
+    async def epoch(self) -> Epoch:
+        """The store's present memory. Raises `StoreUnavailable` while it cannot be told."""
+
+    async def ping(self) -> None:
+        """Return when the store can be read and written; else raise `StoreUnavailable` with the reason."""
+
+    async def close(self) -> None:
+        """Close every connection."""
