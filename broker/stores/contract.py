@@ -60,9 +60,7 @@ class Store(Protocol):
     async def delete(self, key: str) -> bool:
         """Remove; whether there was anything."""
 
-    async def swap(
-        self, key: str, expected: bytes | None, value: bytes, *, ttl: timedelta | None = None
-    ) -> bool:
+    async def swap(self, key: str, expected: bytes | None, value: bytes, *, ttl: timedelta | None = None) -> bool:
         """Write only if the present value is `expected` (None: absent); whether it was."""
 
     async def increment(self, key: str, *, ttl: timedelta) -> int:
