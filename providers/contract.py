@@ -38,7 +38,7 @@ class Identity:
     `attributes`: condition key name to values, exactly as a trust policy names them
     (`token.actions.githubusercontent.com:sub`, `saml:iss`, `ldap:groups`); `multivalued` names those that
     hold a list whatever the number of their values.
-    `expires_at`: when the proof itself ends, where it says so. `session_until`: a session made from it must end by then.
+    `expires_at`: when the proof itself ends, where it says so. `session_until`: a session made from it ends by then.
     """
 
     issuer: str
