@@ -1,0 +1,123 @@
+"""Mint, load and revoke sessions. A session is valid if and only if its record exists and its time is not over.
+
+The secret access key is derived (HMAC) from a master key, the record's random nonce and the access key id, so that a
+copy of the whole store yields no usable credential; of the token only a hash is kept.
+"""
+
+import base64
+import hashlib
+import hmac
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+
+from broker.clock import Now
+from broker.ids import TEMPORARY, Random, access_key_id
+from broker.sealing import MasterKeys, SealBroken
+from broker.sessions import token
+from broker.sessions.keyring import Keyring
+from broker.sessions.model import Credentials, Grant, Minted, Session
+from broker.stores.contract import IndexEntry, Store, StoreUnavailable
+
+_NONCE_BYTES = 16
+_PURPOSE = "secret access key"
+_DRAWS = 8
+"""An access key id has 39 random bits: eight collisions in a row do not happen by chance."""
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(Session).decode
+
+
+class Sessions:
+    """The sessions in the store."""
+
+    def __init__(
+        self, store: Store, keyring: Keyring, masters: MasterKeys, *, issuer: str, now: Now, random: Random
+    ) -> None:
+        self._store = store
+        self._keyring = keyring
+        self._masters = masters
+        self._issuer = issuer
+        self._now = now
+        self._random = random
+
+    async def mint(self, grant: Grant, *, principal_tags: Mapping[str, str]) -> Minted:
+        """Make credentials for what was granted and record them. Only the flows that decided may call this.
+
+        Raises:
+            StoreUnavailable, KeysUnavailable: nothing was minted.
+        """
+        master_id = self._masters.current_id
+        for _ in range(_DRAWS):
+            key_id = access_key_id(TEMPORARY, grant.account, self._random)
+            session_token = token.sign(grant, key_id, principal_tags, issuer=self._issuer, keyring=self._keyring)
+            session = Session(
+                **{field: getattr(grant, field) for field in Grant.__struct_fields__},
+                access_key_id=key_id,
+                master_id=master_id,
+                nonce=self._random(_NONCE_BYTES),
+                token_sha256=hashlib.sha256(session_token.encode("ascii")).digest(),
+            )
+            lifetime = timedelta(seconds=grant.expires_at - self._now().timestamp())
+            if await self._store.add(_key(key_id), _encode(session), ttl=lifetime, indexes=_indexes(session)):
+                credentials = Credentials(key_id, self.secret(session), session_token, session.expiration)
+                return Minted(session, credentials)
+        raise StoreUnavailable("no free access key id was found")
+
+    async def load(self, key_id: str) -> Session | None:
+        """The living session of an access key id, else None. Raises `StoreUnavailable`."""
+        raw = await self._store.get(_key(key_id))
+        if raw is None:
+            return None
+        session = _decode(raw)
+        if session.access_key_id != key_id or session.expires_at <= self._now().timestamp():
+            return None
+        return session
+
+    def secret(self, session: Session) -> str:
+        """The secret access key: 40 characters. Raises `SealBroken` where its master key is no longer configured."""
+        message = session.nonce + session.access_key_id.encode("ascii")
+        digest = self._masters.mac(_PURPOSE, message, master_id=session.master_id)
+        return base64.b64encode(digest[:30]).decode("ascii")
+
+    def signing_secret(self, session: Session) -> str | None:
+        """As `secret`; None where it cannot be derived any more."""
+        try:
+            return self.secret(session)
+        except SealBroken:
+            return None
+
+    def holds(self, session: Session, presented_token: str) -> bool:
+        """Whether `presented_token` is the session's own, compared in constant time."""
+        presented = hashlib.sha256(presented_token.encode("utf-8", "surrogateescape")).digest()
+        return hmac.compare_digest(presented, session.token_sha256)
+
+    def expired(self, key_id: str, presented_token: str) -> bool:
+        """Whether the token was ours, for this access key, and its time is over."""
+        return token.expired(presented_token, key_id, issuer=self._issuer, keyring=self._keyring, now=self._now())
+
+    async def discard(self, session: Session) -> None:
+        """Remove a session whose credentials were never handed out."""
+        await self._store.delete(_key(session.access_key_id))
+        for entry in _indexes(session):
+            await self._store.unfile(entry.index, [entry.member])
+
+
+def _key(key_id: str) -> str:
+    return f"session:{key_id}"
+
+
+def _indexes(session: Session) -> Sequence[IndexEntry]:
+    expires_at = datetime.fromtimestamp(session.expires_at, UTC)
+    names = [f"sessions:account:{session.account}", f"sessions:principal:{_fingerprint(session.principal_arn)}"]
+    if session.federated_provider is not None:
+        names.append(f"sessions:provider:{_fingerprint(session.federated_provider)}")
+    if session.source_identity is not None:
+        names.append(f"sessions:source-identity:{session.account}:{_fingerprint(session.source_identity)}")
+    return [IndexEntry(name, session.access_key_id, session.issued_at, expires_at) for name in names]
+
+
+def _fingerprint(text: str) -> str:
+    """Callers' texts never stand in keys."""
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
