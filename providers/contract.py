@@ -37,7 +37,7 @@ class Identity:
 
     `attributes`: condition key name to values, exactly as a trust policy names them
     (`token.actions.githubusercontent.com:sub`, `saml:iss`, `ldap:groups`); `multivalued` names those that
-    hold a list whatever the number of their values.
+    hold a list whatever the number of their values, `carried` those that stay with the session (`saml:sub`, ...).
     `expires_at`: when the proof itself ends, where it says so. `session_until`: a session made from it ends by then.
     """
 
@@ -50,6 +50,7 @@ class Identity:
     session_until: datetime | None = None
     attributes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     multivalued: frozenset[str] = frozenset()
+    carried: tuple[str, ...] = ()
     session_name: str | None = None
     session_tags: Mapping[str, str] = field(default_factory=dict)
     transitive_tag_keys: tuple[str, ...] = ()
