@@ -1,0 +1,89 @@
+"""`sojourn.yaml` under the environment's variables and the command line's flags: flags beat variables beat the file."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from broker.settings.documents import Document, Location
+from broker.settings.faults import Fault
+from broker.settings.model import Settings, SettingsFile
+from broker.settings.shape import validate
+from broker.settings.sources import Sources
+from broker.settings.values import HasSources
+
+FILE = "sojourn.yaml"
+
+_DIGITS = re.compile(r"[0-9]{1,9}")
+_NUMBERS = ("port", "workers")
+_PLACES: Mapping[str, tuple[str, str]] = {
+    "host": ("server", "host"),
+    "port": ("server", "port"),
+    "workers": ("server", "workers"),
+    "public_url": ("server", "public_url"),
+    "store": ("store", "url"),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Overrides:
+    """What the command line says instead of the file; None: nothing. `state` is relative to the working directory."""
+
+    host: str | None = None
+    port: int | None = None
+    workers: int | None = None
+    public_url: str | None = None
+    store: str | None = None
+    state: Path | None = None
+
+
+def load_settings(
+    sources: Sources, environ: Mapping[str, str], overrides: Overrides, faults: list[Fault]
+) -> Settings | None:
+    """The settings in force; None, with `faults`, where they are not valid.
+
+    The state directory is `--state`, else `SOJOURN_STATE`, else `state` in the configuration directory.
+    """
+    path = sources.directory / FILE
+    if not path.is_file():
+        sources.stamps[path] = None
+        faults.append(Fault(path, 1, "there is no such file; an empty one takes every default"))
+        return None
+    document = sources.document(path, faults)
+    if document is None:
+        return None
+    if not isinstance(document.value, dict | None):
+        faults.append(document.fault((), "must be a mapping of settings"))
+        return None
+    value = dict(document.value or {})
+    origins = _override(value, environ, overrides)
+
+    def place(location: Location, message: str) -> Fault:
+        origin = origins.get(location[:2])
+        return Fault(Path(origin), 0, message) if origin else document.fault(location, message)
+
+    file = validate(SettingsFile, value, place, faults, HasSources(sources))
+    return Settings(**dict(file), state=_state(sources.directory, environ, overrides)) if file else None
+
+
+def _override(value: dict[str, object], environ: Mapping[str, str], overrides: Overrides) -> dict[Location, str]:
+    """Put flags and variables into `value`; gives the name of each, by the location it took."""
+    origins: dict[Location, str] = {}
+    for name, (section, key) in _PLACES.items():
+        variable = f"SOJOURN_{name.upper()}"
+        origin, given = f"--{name.replace('_', '-')}", getattr(overrides, name)
+        if given is None:
+            origin, given = variable, environ.get(variable) or None
+            if given is not None and key in _NUMBERS and _DIGITS.fullmatch(given):
+                given = int(given)
+        present = value.get(section)
+        # A section of another type is a fault of its own, reported by its line.
+        if given is not None and isinstance(present, dict | None):
+            value[section] = {**(present or {}), key: given}
+            origins[section, key] = origin
+    return origins
+
+
+def _state(directory: Path, environ: Mapping[str, str], overrides: Overrides) -> Path:
+    given = overrides.state or environ.get("SOJOURN_STATE")
+    return Path(given) if given else directory / "state"
