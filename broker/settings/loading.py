@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from broker.settings.documents import Document, Location
+from broker.settings.documents import Location
 from broker.settings.faults import Fault
 from broker.settings.model import Settings, SettingsFile
 from broker.settings.shape import validate
@@ -14,6 +14,7 @@ from broker.settings.values import HasSources
 
 FILE = "sojourn.yaml"
 
+_SECTIONS = frozenset(SettingsFile.model_fields)
 _DIGITS = re.compile(r"[0-9]{1,9}")
 _NUMBERS = ("port", "workers")
 _PLACES: Mapping[str, tuple[str, str]] = {
@@ -55,7 +56,8 @@ def load_settings(
     if not isinstance(document.value, dict | None):
         faults.append(document.fault((), "must be a mapping of settings"))
         return None
-    value = dict(document.value or {})
+    # A section whose every key is commented out reads as null.
+    value = {key: item for key, item in (document.value or {}).items() if item is not None or key not in _SECTIONS}
     origins = _override(value, environ, overrides)
 
     def place(location: Location, message: str) -> Fault:
