@@ -1,0 +1,342 @@
+"""Matching of actions and resources: wildcards in linear time, policy variables
+(IAM User Guide, "IAM JSON policy elements: Action, Resource, variables").
+
+A pattern becomes tokens once, when its policy is read. A variable's value is put in as a literal, so a wildcard
+in it is an ordinary character.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final
+
+from broker.policy.context import RequestContext, fold
+
+Matcher = Callable[[str, RequestContext], bool]
+"""Whether a text matches, where the context gives the variables' values."""
+
+
+class Wildcard(Enum):
+    """`*` and `?` of a pattern."""
+
+    STAR = "*"
+    ONE = "?"
+
+
+STAR: Final = Wildcard.STAR
+ONE: Final = Wildcard.ONE
+
+
+@dataclass(frozen=True, slots=True)
+class Variable:
+    """`${name}` or `${name, 'default'}`; `key` is the folded name."""
+
+    name: str
+    key: str
+    default: str | None = None
+
+    def value(self, context: RequestContext) -> str | None:
+        """Its text in this request; a key with a list of values has none."""
+        value = context.values.get(self.key)
+        return value if isinstance(value, str) else self.default
+
+
+Token = str | Wildcard | Variable
+Template = tuple[Token, ...]
+
+_VARIABLE = re.compile(r"\$\{(?:([*?$])|([^\s{}',$*?][^{}',$*?]*)(?:, '([^']*)')?)\}")
+_SPECIAL = re.compile(r"[*?]|\$\{")
+
+
+def template(text: str, *, variables: bool, wildcards: bool) -> Template:
+    """Split `text` into literals, wildcards and variables, as far as each is asked for.
+
+    Raises:
+        ValueError: a `${` that begins no well-formed variable.
+    """
+    tokens: list[Token] = []
+    literal: list[str] = []
+
+    def put(token: Token) -> None:
+        if literal:
+            tokens.append("".join(literal))
+            literal.clear()
+        if not (token is STAR and tokens and tokens[-1] is STAR):
+            tokens.append(token)
+
+    at = 0
+    while found := _SPECIAL.search(text, at):
+        literal.append(text[at : found.start()])
+        literal[:] = filter(None, literal)
+        sign, at = found.group(), found.end()
+        if sign == "${" and variables:
+            variable = _VARIABLE.match(text, found.start())
+            if variable is None:
+                raise ValueError(f"{text[found.start() : found.start() + 60]!r} begins no well-formed variable")
+            at = variable.end()
+            character, name, default = variable.groups()
+            if character is not None:
+                literal.append(character)
+            elif ":" not in name.strip(":") or name != name.strip():
+                raise ValueError(f"the variable {name!r} is no condition key, which has a prefix and a colon")
+            else:
+                put(Variable(name, fold(name), default))
+        elif sign in "*?" and wildcards:
+            put(STAR if sign == "*" else ONE)
+        else:
+            literal.append(sign)
+    literal.append(text[at:])
+    if any(literal):
+        tokens.append("".join(literal))
+    return tuple(tokens)
+
+
+def variables_of(tokens: Template) -> tuple[Variable, ...]:
+    """The variables in a template, in order."""
+    return tuple(token for token in tokens if isinstance(token, Variable))
+
+
+def fill(tokens: Template, context: RequestContext) -> Template | None:
+    """`tokens` with every variable replaced by its value; None where one has no value."""
+    filled: list[Token] = []
+    for token in tokens:
+        if isinstance(token, Variable):
+            value = token.value(context)
+            if value is None:
+                return None
+            filled.append(value)
+        else:
+            filled.append(token)
+    return tuple(filled)
+
+
+def literal_of(tokens: Template) -> str | None:
+    """The text of a template without wildcards and variables; None for any other."""
+    return "".join(token for token in tokens if isinstance(token, str)) if _only_text(tokens) else None
+
+
+def _only_text(tokens: Template) -> bool:
+    return all(isinstance(token, str) for token in tokens)
+
+
+def prefix_of(tokens: Template) -> str:
+    """The literal text before the first wildcard or variable: all that matches begins with it."""
+    return tokens[0] if tokens and isinstance(tokens[0], str) else ""
+
+
+class Chunk:
+    """The part of a pattern between two stars: literals and `?`."""
+
+    __slots__ = ("_gaps", "_masks", "_pieces", "length")
+
+    def __init__(self, tokens: Sequence[str | Wildcard]) -> None:
+        self._pieces: list[tuple[int, str]] = []
+        self._masks: dict[str, int] = {}
+        self._gaps = 0
+        at = 0
+        for token in tokens:
+            if isinstance(token, str):
+                self._pieces.append((at, token))
+                at += len(token)
+            else:
+                self._gaps |= 1 << at
+                at += 1
+        self.length = at
+        if self._gaps:
+            for offset, piece in self._pieces:
+                for index, character in enumerate(piece, offset):
+                    self._masks[character] = self._masks.get(character, self._gaps) | 1 << index
+
+    def at(self, text: str, start: int) -> bool:
+        """Whether the chunk matches `text` at `start`, which leaves room for it."""
+        return all(text.startswith(piece, start + offset) for offset, piece in self._pieces)
+
+    def find(self, text: str, start: int, end: int) -> int:
+        """The end of the first occurrence within `text[start:end]`, or -1.
+
+        Without `?` this is `str.find`. With it, the shift-and algorithm (Baeza-Yates and Gonnet, 1992) keeps
+        all partial matches in the bits of one number: one step a character, however the pattern repeats itself.
+        """
+        if not self._gaps:
+            found = text.find("".join(piece for _, piece in self._pieces), start, end)
+            return -1 if found < 0 else found + self.length
+        goal = 1 << (self.length - 1)
+        state = 0
+        masks, gaps = self._masks, self._gaps
+        for index in range(start, end):
+            state = (state << 1 | 1) & masks.get(text[index], gaps)
+            if state & goal:
+                return index + 1
+        return -1
+
+
+class Glob:
+    """A pattern with `*` and `?` and without variables. Time is linear in the text."""
+
+    __slots__ = ("_first", "_last", "_least", "_middle")
+
+    def __init__(self, tokens: Sequence[Token]) -> None:
+        groups: list[list[str | Wildcard]] = [[]]
+        for token in tokens:
+            if token is STAR:
+                groups.append([])
+            elif not isinstance(token, Variable):
+                groups[-1].append(token)
+        chunks = [Chunk(group) for group in groups]
+        self._first = chunks[0]
+        self._last = chunks[-1] if len(chunks) > 1 else None
+        self._middle = [chunk for chunk in chunks[1:-1] if chunk.length]
+        self._least = sum(chunk.length for chunk in chunks)
+
+    def matches(self, text: str) -> bool:
+        """Whether the whole of `text` matches.
+
+        Taking each chunk at its first occurrence loses nothing: what a later one would match is still to the right.
+        """
+        if len(text) < self._least or not self._first.at(text, 0):
+            return False
+        if self._last is None:
+            return len(text) == self._first.length
+        end = len(text) - self._last.length
+        if not self._last.at(text, end):
+            return False
+        at = self._first.length
+        for chunk in self._middle:
+            at = chunk.find(text, at, end)
+            if at < 0:
+                return False
+        return True
+
+
+def matcher(tokens: Template) -> Matcher:
+    """The cheapest matcher for the whole of a text."""
+    if tokens == (STAR,):
+        return lambda _text, _context: True
+    if (literal := literal_of(tokens)) is not None:
+        return lambda text, _context: text == literal
+    open_end = tokens[-1] is STAR
+    head = tokens[:-1] if open_end else tokens
+    if not any(isinstance(token, Wildcard) for token in head):
+        if _only_text(head):
+            prefix = prefix_of(head)
+            return lambda text, _context: text.startswith(prefix)
+        return _filled_prefix(head, open_end=open_end)
+    if not variables_of(tokens):
+        glob = Glob(tokens)
+        return lambda text, _context: glob.matches(text)
+    return _filled_glob(tokens)
+
+
+def _filled_prefix(head: Template, *, open_end: bool) -> Matcher:
+    steps = [
+        (token, "", None) if isinstance(token, str) else (None, token.key, token.default)
+        for token in head
+        if not isinstance(token, Wildcard)
+    ]
+
+    def matches(text: str, context: RequestContext) -> bool:
+        values = context.values
+        at = 0
+        for piece, key, default in steps:
+            if piece is None:
+                value = values.get(key, default)
+                if value.__class__ is not str:
+                    value = default
+                if value is None:
+                    return False
+                piece = value
+            if not text.startswith(piece, at):
+                return False
+            at += len(piece)
+        return open_end or at == len(text)
+
+    return matches
+
+
+def _filled_glob(tokens: Template) -> Matcher:
+    def matches(text: str, context: RequestContext) -> bool:
+        filled = fill(tokens, context)
+        return filled is not None and Glob(filled).matches(text)
+
+    return matches
+
+
+# Actions
+
+
+def action_matcher(pattern: str) -> Callable[[str], bool]:
+    """For an action pattern with wildcards: whether a folded action matches."""
+    tokens = template(fold(pattern), variables=False, wildcards=True)
+    match = matcher(tokens)
+    nothing = RequestContext()
+    return lambda action: match(action, nothing)
+
+
+# Resources
+
+
+def split_arn(tokens: Template) -> list[Template]:
+    """Split a template at its first five literal colons: six parts, or fewer where there are fewer colons."""
+    parts: list[Template] = []
+    part: list[Token] = []
+    for token in tokens:
+        if not isinstance(token, str):
+            part.append(token)
+            continue
+        pieces = token.split(":", 5 - len(parts))
+        for piece in pieces[:-1]:
+            parts.append((*part, piece) if piece else tuple(part))
+            part = []
+        if pieces[-1]:
+            part.append(pieces[-1])
+    return [*parts, tuple(part)]
+
+
+def resource_matcher(tokens: Template, *, wide: bool = False) -> Matcher:
+    """Whether a request's resource matches a Resource pattern.
+
+    Narrow: part by part, a wildcard does not cross one of the first five colons, and a wildcard in the
+    service, like a pattern with fewer parts, matches nothing. `wide`: the pattern covers the text as a whole,
+    and one with fewer parts all that follows them. Where the two differ AWS's documents leave open what
+    holds: what grants is read narrowly, what denies widely.
+    """
+    whole = matcher(tokens)
+    if tokens == (STAR,):
+        return whole
+    parts = split_arn(tokens)
+    if wide:
+        if len(parts) == 6:
+            return whole
+        completed = matcher((*tokens, ":", STAR))
+        return lambda text, context: whole(text, context) or completed(text, context)
+    if len(parts) != 6 or not _only_text(parts[2]):
+        return lambda _text, _context: False
+    if all(_only_text(part) for part in parts[:5]):
+        return whole
+    return _by_part(parts)
+
+
+def _by_part(parts: Sequence[Template]) -> Matcher:
+    literals = [literal_of(part) for part in parts[:5]]
+    globs = [None if part == (STAR,) else Glob(part) for part in parts[:5]]
+    checks = [
+        (index, literal, None if literal is not None else glob)
+        for index, (literal, glob) in enumerate(zip(literals, globs, strict=True))
+        if literal is not None or glob is not None
+    ]
+    rest = matcher(parts[5])
+
+    def matches(text: str, context: RequestContext) -> bool:
+        given = text.split(":", 5)
+        if len(given) != 6:
+            return False
+        for index, literal, glob in checks:
+            if glob is None:
+                if given[index] != literal:
+                    return False
+            elif not glob.matches(given[index]):
+                return False
+        return rest(given[5], context)
+
+    return matches

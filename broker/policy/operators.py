@@ -1,0 +1,431 @@
+"""Condition operators (IAM User Guide, "IAM JSON policy elements: Condition operators").
+
+`OPERATORS` holds what an operator knows: how to read a value and when a policy's values are met. What all
+operators share, `IfExists`, the set operators, absent keys and negation, is in `condition_test`.
+"""
+
+import base64
+import binascii
+import ipaddress
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from enum import Enum, StrEnum
+from operator import eq, ge, gt, le, lt
+from typing import Any, Final
+
+from broker.policy.context import KeyType, RequestContext, fold
+from broker.policy.match import (
+    Glob,
+    Matcher,
+    Template,
+    Variable,
+    fill,
+    literal_of,
+    matcher,
+    split_arn,
+    template,
+    variables_of,
+)
+
+Predicate = Callable[[Any, RequestContext], bool]
+"""Whether one value of the request, as read, is met by any of the policy's values."""
+
+Test = Callable[[RequestContext], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """How one condition operator works.
+
+    `compile` takes the policy's values as text and whether variables are processed; it raises `BadValue`.
+    `read` turns one value of the request into what the predicate takes, or raises ValueError; None takes the text.
+    """
+
+    type: KeyType
+    compile: Callable[[Sequence[str], bool], Predicate]
+    read: Callable[[str], object] | None = None
+    negated: bool = False
+    templates: Callable[[str], Template] | None = None
+    """For operators with variables: the tokens of a value."""
+
+
+class BadValue(ValueError):
+    """The policy's value number `index` is not one for the operator."""
+
+    def __init__(self, index: int, message: str) -> None:
+        super().__init__(message)
+        self.index = index
+
+
+class Quantifier(StrEnum):
+    """A set operator."""
+
+    ALL = "ForAllValues"
+    ANY = "ForAnyValue"
+
+
+# Reading values
+
+
+_NUMBER = re.compile(r"[+-]?(?:[0-9]{1,100}(?:\.[0-9]{1,100})?|\.[0-9]{1,100})")
+_EPOCH = re.compile(r"-?[0-9]{1,15}(?:\.[0-9]{1,9})?")
+_DATE = re.compile(
+    r"([0-9]{4})-([0-9]{2})-([0-9]{2})"
+    r"(?:T([0-9]{2}):([0-9]{2})(?::([0-9]{2})(\.[0-9]{1,30})?)?(?:Z|([+-])([0-9]{2}):([0-9]{2})))?"
+)
+_MASK = re.compile(r"[0-9]{1,3}")
+_EPOCH_START: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def read_number(text: str) -> Decimal:
+    """An integer or decimal; no exponent. Raises ValueError."""
+    if _NUMBER.fullmatch(text) is None:
+        raise ValueError(f"{text[:60]!r} is not an integer or decimal number")
+    return Decimal(text)
+
+
+def read_date(text: str) -> Decimal:
+    """An ISO 8601 date, date and time with an offset, or seconds since 1970; as seconds. Raises ValueError."""
+    if _EPOCH.fullmatch(text):
+        return Decimal(text)
+    match = _DATE.fullmatch(text)
+    if match is None:
+        raise ValueError(f"{text[:60]!r} is not a date, such as 2026-07-13, 2026-07-13T10:00:00Z or seconds since 1970")
+    year, month, day, hour, minute, second, fraction, sign, offset_hours, offset_minutes = match.groups()
+    try:
+        instant = datetime(int(year), int(month), int(day), int(hour or 0), int(minute or 0), int(second or 0), 0, UTC)
+    except ValueError:
+        raise ValueError(f"{text[:60]!r} is not a day and time of the calendar") from None
+    if int(offset_hours or 0) > 23 or int(offset_minutes or 0) > 59:
+        raise ValueError(f"{text[:60]!r} has no valid offset from UTC")
+    offset = timedelta(hours=int(offset_hours or 0), minutes=int(offset_minutes or 0))
+    whole = (instant - _EPOCH_START) // timedelta(seconds=1)
+    whole += offset // timedelta(seconds=1) * (1 if sign == "-" else -1)
+    return Decimal(whole) + Decimal(fraction or 0)
+
+
+def read_bool(text: str) -> bool:
+    """`true` or `false` in any case. Raises ValueError."""
+    folded = fold(text)
+    if folded not in ("true", "false"):
+        raise ValueError(f"{text[:60]!r} is neither true nor false")
+    return folded == "true"
+
+
+def read_binary(text: str) -> bytes:
+    """Base64 with its padding. Raises ValueError."""
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        raise ValueError(f"{text[:60]!r} is not base64") from None
+
+
+Address = tuple[int, int]
+"""IP version and the address as a number."""
+
+
+def read_address(text: str) -> Address:
+    """One IPv4 or IPv6 address. Raises ValueError."""
+    if "%" in text:
+        raise ValueError(f"{text[:60]!r} has a zone, which conditions do not compare")
+    address = ipaddress.ip_address(text)
+    return address.version, int(address)
+
+
+def read_network(text: str) -> tuple[int, int, int]:
+    """An address with or without a prefix length: version, network, mask. Raises ValueError."""
+    host, slash, length = text.partition("/")
+    try:
+        version, number = read_address(host)
+    except ValueError:
+        raise ValueError(f"{text[:60]!r} is not an IPv4 or IPv6 address or CIDR range") from None
+    bits = 32 if version == 4 else 128
+    if slash and (_MASK.fullmatch(length) is None or int(length) > bits):
+        raise ValueError(f"{text[:60]!r} has no prefix length between 0 and {bits}")
+    mask = (1 << bits) - (1 << (bits - int(length))) if slash else (1 << bits) - 1
+    return version, number & mask, mask
+
+
+def read_arn(text: str) -> tuple[str, ...]:
+    """The six parts of an ARN. Raises ValueError."""
+    parts = text.split(":", 5)
+    if len(parts) != 6 or parts[0] != "arn":
+        raise ValueError(f"{text[:60]!r} is not an ARN")
+    return tuple(parts)
+
+
+# Predicates
+
+
+def _read_all(values: Sequence[str], read: Callable[[str], Any]) -> list[Any]:
+    out = []
+    for index, value in enumerate(values):
+        try:
+            out.append(read(value))
+        except ValueError as error:
+            raise BadValue(index, str(error)) from None
+    return out
+
+
+def _any_of(matchers: Sequence[Matcher]) -> Predicate:
+    if len(matchers) == 1:
+        return matchers[0]
+    return lambda actual, context: any(match(actual, context) for match in matchers)
+
+
+def _exact(values: Sequence[str], variables: bool) -> Predicate:
+    templates = _read_all(values, _template_reader(variables=variables, wildcards=False))
+    literals = frozenset(text for tokens in templates if (text := literal_of(tokens)) is not None)
+    rest = [matcher(tokens) for tokens in templates if literal_of(tokens) is None]
+    if not rest:
+        return lambda actual, _context: actual in literals
+    match = _any_of(rest)
+    return lambda actual, context: actual in literals or match(actual, context)
+
+
+def _exact_ignoring_case(values: Sequence[str], variables: bool) -> Predicate:
+    templates: list[Template] = _read_all(values, _template_reader(variables=variables, wildcards=False))
+
+    def match(tokens: Template) -> Matcher:
+        if (text := literal_of(tokens)) is not None:
+            folded = fold(text)
+            return lambda actual, _context: fold(actual) == folded
+
+        def matches(actual: str, context: RequestContext) -> bool:
+            filled = fill(tokens, context)
+            return filled is not None and fold(actual) == fold(literal_of(filled) or "")
+
+        return matches
+
+    return _any_of([match(tokens) for tokens in templates])
+
+
+def _like(values: Sequence[str], variables: bool) -> Predicate:
+    return _any_of([matcher(t) for t in _read_all(values, _template_reader(variables=variables, wildcards=True))])
+
+
+def _template_reader(*, variables: bool, wildcards: bool) -> Callable[[str], Template]:
+    return lambda text: template(text, variables=variables, wildcards=wildcards)
+
+
+def _arn_template(text: str, *, variables: bool) -> Template:
+    tokens = template(text, variables=variables, wildcards=True)
+    if len(tokens) == 1 and isinstance(tokens[0], Variable):
+        return tokens
+    parts = split_arn(tokens)
+    if len(parts) != 6 or parts[0] != ("arn",):
+        raise ValueError(
+            f"{text[:60]!r} is not an ARN pattern of six parts, arn:partition:service:region:account:resource"
+        )
+    return tokens
+
+
+def _arn_like(values: Sequence[str], variables: bool) -> Predicate:
+    templates: list[Template] = _read_all(values, lambda text: _arn_template(text, variables=variables))
+    return _any_of([_arn_matcher(tokens) for tokens in templates])
+
+
+def _arn_matcher(tokens: Template) -> Matcher:
+    """For the request's six parts, each compared with its own; a variable that is the whole value is one ARN."""
+    if isinstance(tokens[0], Variable):
+        variable = tokens[0]
+        return lambda actual, context: ":".join(actual) == variable.value(context)
+    parts = split_arn(tokens)
+    if not variables_of(tokens):
+        globs = [Glob(part) for part in parts]
+        return lambda actual, _context: all(map(Glob.matches, globs, actual))
+    matchers = [matcher(part) for part in parts]
+    return lambda actual, context: all(match(part, context) for match, part in zip(matchers, actual, strict=True))
+
+
+def _compare(
+    read: Callable[[str], Any], holds: Callable[[Any, Any], bool]
+) -> Callable[[Sequence[str], bool], Predicate]:
+    def compile_values(values: Sequence[str], _variables: bool) -> Predicate:
+        expected = _read_all(values, read)
+        if len(expected) == 1:
+            only = expected[0]
+            return lambda actual, _context: holds(actual, only)
+        return lambda actual, _context: any(holds(actual, value) for value in expected)
+
+    return compile_values
+
+
+def _within(values: Sequence[str], _variables: bool) -> Predicate:
+    networks: list[tuple[int, int, int]] = _read_all(values, read_network)
+
+    def within(actual: Address, _context: RequestContext) -> bool:
+        version, number = actual
+        return any(number & mask == network and version == family for family, network, mask in networks)
+
+    if len(networks) > 1:
+        return within
+    family, network, mask = networks[0]
+    return lambda actual, _context: actual[1] & mask == network and actual[0] == family
+
+
+def _plain(text: str) -> Template:
+    return template(text, variables=True, wildcards=False)
+
+
+def _pattern(text: str) -> Template:
+    return template(text, variables=True, wildcards=True)
+
+
+def _table() -> dict[str, Operator]:
+    comparisons = {"LessThan": lt, "LessThanEquals": le, "GreaterThan": gt, "GreaterThanEquals": ge, "Equals": eq}
+    table = {
+        "StringEquals": Operator(KeyType.STRING, _exact, templates=_plain),
+        "StringEqualsIgnoreCase": Operator(KeyType.STRING, _exact_ignoring_case, templates=_plain),
+        "StringLike": Operator(KeyType.STRING, _like, templates=_pattern),
+        "Bool": Operator(KeyType.BOOLEAN, _compare(read_bool, eq), read_bool),
+        "BinaryEquals": Operator(KeyType.BINARY, _compare(read_binary, eq), read_binary),
+        "IpAddress": Operator(KeyType.IP, _within, read_address),
+        "ArnEquals": Operator(KeyType.ARN, _arn_like, read_arn, templates=_pattern),
+        "ArnLike": Operator(KeyType.ARN, _arn_like, read_arn, templates=_pattern),
+    }
+    for suffix, holds in comparisons.items():
+        table["Numeric" + suffix] = Operator(KeyType.NUMERIC, _compare(read_number, holds), read_number)
+        table["Date" + suffix] = Operator(KeyType.DATE, _compare(read_date, holds), read_date)
+    for positive, negative in (
+        ("StringEquals", "StringNotEquals"),
+        ("StringEqualsIgnoreCase", "StringNotEqualsIgnoreCase"),
+        ("StringLike", "StringNotLike"),
+        ("NumericEquals", "NumericNotEquals"),
+        ("DateEquals", "DateNotEquals"),
+        ("IpAddress", "NotIpAddress"),
+        ("ArnEquals", "ArnNotEquals"),
+        ("ArnLike", "ArnNotLike"),
+    ):
+        row = table[positive]
+        table[negative] = Operator(row.type, row.compile, row.read, negated=True, templates=row.templates)
+    return table
+
+
+OPERATORS: Final = _table()
+"""Every operator but `Null`, which asks only whether the key is there. A new one is a row."""
+
+NULL: Final = "Null"
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorName:
+    """An operator as a document writes it, taken apart: `ForAnyValue:StringLikeIfExists`."""
+
+    base: str
+    quantifier: Quantifier | None
+    if_exists: bool
+
+    @classmethod
+    def parse(cls, text: str) -> "OperatorName":
+        """Raises ValueError with a sentence where there is no such operator."""
+        head, colon, tail = text.partition(":")
+        if colon and head not in tuple(Quantifier):
+            raise ValueError(f"{head[:60]!r} is no set operator; there are ForAllValues and ForAnyValue")
+        name = tail if colon else head
+        base = name.removesuffix("IfExists")
+        if base == NULL and base != name:
+            raise ValueError("Null cannot be followed by IfExists")
+        if base != NULL and base not in OPERATORS:
+            raise ValueError(f"{name[:60]!r} is no condition operator")
+        return cls(base, Quantifier(head) if colon else None, base != name)
+
+
+class _Unreadable(Enum):
+    UNREADABLE = "unreadable"
+
+
+_UNREADABLE: Final = _Unreadable.UNREADABLE
+
+
+def condition_test(name: OperatorName, key: str, values: Sequence[str], *, variables: bool, deny: bool) -> Test:
+    """The test of one operator on one key, where `deny` is the statement's effect.
+
+    AWS leaves open what a list of values means without a set operator, `ForAnyValue:...IfExists` on an absent key,
+    and a negated operator on a value it cannot read. There a Deny applies and an Allow does not.
+
+    Raises:
+        BadValue: a policy value is not of the operator's type.
+    """
+    folded = fold(key)
+    if name.base == NULL:
+        return _null_test(name.quantifier, folded, frozenset(_read_all(values, read_bool)))
+    operator = OPERATORS[name.base]
+    met = operator.compile(values, variables)
+    negated = operator.negated
+    unreadable = deny and negated
+    slot = f"{operator.type}\0{folded}"
+
+    def holds(raw: str, context: RequestContext) -> bool:
+        if operator.read is None:
+            return met(raw, context) is not negated
+        try:
+            actual = operator.read(raw)
+        except ValueError:
+            return unreadable
+        return met(actual, context) is not negated
+
+    match name.quantifier:
+        case Quantifier.ALL:
+
+            def test(context: RequestContext) -> bool:
+                raw = context.values.get(folded, ())
+                return all(holds(value, context) for value in ((raw,) if isinstance(raw, str) else raw))
+
+            return test
+        case Quantifier.ANY:
+            absent = name.if_exists and deny
+
+            def test_any(context: RequestContext) -> bool:
+                raw = context.values.get(folded)
+                if raw is None:
+                    return absent
+                return any(holds(value, context) for value in ((raw,) if isinstance(raw, str) else raw))
+
+            return test_any
+        case None:
+            return _single_test(operator, met, folded, slot, absent=negated or name.if_exists, deny=deny)
+
+
+def _single_test(operator: Operator, met: Predicate, key: str, slot: str, *, absent: bool, deny: bool) -> Test:
+    read, negated = operator.read, operator.negated
+    unreadable = deny and negated
+
+    def test(context: RequestContext) -> bool:
+        raw = context.values.get(key)
+        if raw is None:
+            return absent
+        if raw.__class__ is tuple:
+            if len(raw) != 1:
+                return deny
+            raw = raw[0]
+        if read is None:
+            return met(raw, context) is not negated
+        actual = context.typed.get(slot)
+        if actual is None:
+            try:
+                actual = read(raw)  # type: ignore[arg-type]  # the tuple is taken apart above
+            except ValueError:
+                actual = _UNREADABLE
+            context.typed[slot] = actual
+        if actual is _UNREADABLE:
+            return unreadable
+        return met(actual, context) is not negated
+
+    return test
+
+
+def _null_test(quantifier: Quantifier | None, key: str, expected: frozenset[bool]) -> Test:
+    when_present = False in expected
+    match quantifier:
+        case Quantifier.ALL:
+            when_absent = True
+        case Quantifier.ANY:
+            when_absent = False
+        case None:
+            when_absent = True in expected
+
+    return lambda context: when_present if key in context.values else when_absent
