@@ -1,0 +1,52 @@
+"""Where state is kept: bytes under keys with an expiry.
+
+`BACKENDS` maps a URL's scheme to the factory that opens it; a new backend is one module and one row.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from broker.clock import Now
+from broker.stores import connect
+from broker.stores.contract import Store, StoreMisconfigured
+from broker.stores.embedded import socket_path
+from broker.stores.redis import RedisStore
+
+Factory = Callable[[str, Path | None, Now, Callable[[int], bytes]], Store]
+
+
+def _redis(url: str, _state: Path | None, now: Now, random: Callable[[int], bytes]) -> Store:
+    return RedisStore(connect.opener(url), now=now, random=random)
+
+
+def _embedded(url: str, state: Path | None, now: Now, random: Callable[[int], bytes]) -> Store:
+    """The server that an `EmbeddedServer` runs for this state directory."""
+    if url != "embedded://":
+        raise StoreMisconfigured("embedded:// takes nothing more; its place is the state directory")
+    if state is None:
+        raise StoreMisconfigured("embedded:// needs a state directory")
+    return _redis(connect.unix_url(socket_path(state)), None, now, random)
+
+
+BACKENDS: dict[str, Factory] = {
+    "redis": _redis,
+    "rediss": _redis,
+    "unix": _redis,
+    "embedded": _embedded,
+}
+
+
+def open_store(url: str, *, now: Now, random: Callable[[int], bytes], state: Path | None = None) -> Store:
+    """The store at `url`. Nothing is connected yet: the first verb does, so a gateway may start before its store.
+
+    `random`: cryptographically strong bytes. `state`: the state directory, for `embedded://` alone.
+
+    Raises:
+        StoreMisconfigured: no backend can read the URL; the message does not repeat it, for it may hold a password.
+    """
+    scheme, mark, _ = url.partition("://")
+    if not mark or scheme not in BACKENDS:
+        raise StoreMisconfigured(
+            f"the store's URL must start with one of {', '.join(f'{name}://' for name in BACKENDS)}"
+        )
+    return BACKENDS[scheme](url, state, now, random)

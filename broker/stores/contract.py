@@ -15,6 +15,13 @@ class StoreUnavailable(Exception):
     """The store did not answer in time or cannot be written; nothing is known about the command's effect."""
 
 
+class StoreMisconfigured(StoreUnavailable):
+    """The store answers, but its settings would break a promise (it may evict, is too old, is a replica's): refused.
+
+    The text says what to change. Every verb raises it until the server is put right; `ping` tells at start.
+    """
+
+
 @dataclass(frozen=True, slots=True)
 class IndexEntry:
     """`member` filed under `index`, ordered by `score` (seconds since the epoch), dropped after `expires_at`."""
@@ -30,14 +37,20 @@ class Epoch:
     """One unbroken memory of the store: changed whenever writes that were acknowledged may be gone.
 
     `since`: when this memory began. Replayable proofs that are older than it must be refused.
+    `replicated`: a replica may take over, so a write is safe only after `durable(fsync=False)`.
     """
 
     marker: str
     since: datetime
+    replicated: bool = False
 
 
 class Store(Protocol):
-    """Bytes under keys. Every verb raises `StoreUnavailable` where the store does not answer within its time."""
+    """Bytes under keys. Every verb answers or raises `StoreUnavailable` within about 1.5 seconds.
+
+    Keys, index names and members are printable ASCII without spaces, up to 512 characters, and a `ttl` is positive:
+    `ValueError` otherwise, for that is the caller's mistake. A verb whose caller is cancelled may or may not happen.
+    """
 
     async def get(self, key: str) -> bytes | None:
         """The value, or None where there is none (never written, expired, deleted)."""
@@ -74,10 +87,11 @@ class Store(Protocol):
     async def unfile(self, index: str, members: Sequence[str]) -> None:
         """Drop members from an index."""
 
-    async def durable(self) -> None:
-        """Return when every write so far is as safe as the store's deployment can make it.
+    async def durable(self, *, fsync: bool = True) -> None:
+        """Return when every write answered so far is as safe as the store's deployment can make it.
 
-        (Replicas acknowledged where there are any, the append-only file synced where the server can tell.)
+        Replicas acknowledged where there are any and, with `fsync`, the append-only file synced where the server can
+        tell (up to a second under `appendfsync everysec`).
         """
 
     async def epoch(self) -> Epoch:

@@ -1,0 +1,228 @@
+"""A line: one connection to a Redis or Valkey server that all coroutines of an event loop share.
+
+Commands queued in one tick of the loop leave in one write, and replies are read in order by one task. That costs a
+fraction of the CPU of a pool of connections, and nothing about it depends on who waits:
+
+- the connection belongs to the line's own tasks; a caller holds only a future, so a cancelled caller's reply is read
+  and dropped in its turn and can never reach somebody else;
+- a reply that nobody asked for, a reply out of time, or a reply saying that the server was demoted ends the
+  connection: whoever was waiting gets `StoreUnavailable`, for the effect of their command is unknown;
+- commands not yet written survive a lost connection until their time is over;
+- while the server cannot be reached, commands fail at once and the line reconnects in the background.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, cast
+
+import hiredis
+from redis.asyncio.connection import AbstractConnection
+from redis.exceptions import NoScriptError, ReadOnlyError, RedisError, ResponseError
+
+from broker.stores.contract import StoreUnavailable
+
+_log = logging.getLogger(__name__)
+
+Argument = str | bytes | int | float
+_Packable = tuple[str | int | float | bytes | memoryview]
+Opener = Callable[[], Awaitable[AbstractConnection]]
+"""Connects, authenticates and inspects. Raises `RedisError`, `OSError` or `StoreUnavailable`."""
+
+# How long a late loop waits for replies that may already be in the socket's buffer before it gives the server up.
+_LATE = 0.05
+_BACKOFF = (0.02, 0.25)  # seconds: first and longest pause between attempts, so that recovery is noticed at once
+
+
+class MissingScript(StoreUnavailable):
+    """The server does not know the script of an EVALSHA; nothing was executed."""
+
+
+@dataclass(slots=True)
+class _Command:
+    packed: bytes
+    reply: asyncio.Future[Any]
+    deadline: float
+
+
+class Line:
+    """Sends commands and gives replies as redis-py's parser reads them (RESP2: bytes, int, list, None).
+
+    `timeout`: seconds until a command is given up, from queueing to reply. `limit`: commands under way at most.
+    """
+
+    def __init__(self, opener: Opener, *, timeout: float = 1.0, limit: int = 8192) -> None:
+        self._opener = opener
+        self._timeout = timeout
+        self._limit = limit
+        self._queued: list[_Command] = []
+        self._sent: deque[_Command] = deque()
+        self._wake = asyncio.Event()
+        self._failure: Exception | None = None
+        self._keeper: asyncio.Task[None] | None = None
+        self._stalled: asyncio.Future[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._suspect: _Command | None = None
+        self._closed = False
+
+    def send(self, *command: Argument) -> asyncio.Future[Any]:
+        """Queue one command; the future gives its reply or raises `StoreUnavailable`."""
+        if self._failure is not None:
+            # A bad configuration keeps its class and text; `from` would tie every error to one traceback.
+            raise type_of(self._failure)(text_of(self._failure))
+        if self._closed:
+            raise StoreUnavailable("the store is closed")
+        if len(self._queued) + len(self._sent) >= self._limit:
+            raise StoreUnavailable(f"more than {self._limit} commands are waiting for the store")
+        loop = asyncio.get_running_loop()
+        reply = loop.create_future()
+        deadline = loop.time() + self._timeout
+        self._queued.append(_Command(hiredis.pack_command(cast(_Packable, command)), reply, deadline))
+        if len(self._queued) == 1:
+            self._wake.set()
+            if self._keeper is None or self._keeper.done():
+                self._keeper = loop.create_task(self._keep())
+        if self._timer is None:
+            self._timer = loop.call_at(deadline, self._watch)
+        return reply
+
+    def drop(self, reason: str) -> None:
+        """End the present connection, because what came over it cannot be trusted."""
+        self._break(StoreUnavailable(reason))
+
+    async def close(self) -> None:
+        """End the connection; every waiting and every later command raises `StoreUnavailable`."""
+        self._closed = True
+        if self._keeper is not None:
+            self._keeper.cancel()
+            await asyncio.gather(self._keeper, return_exceptions=True)
+        self._fail(StoreUnavailable("the store is closed"), queued=True)
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    async def _keep(self) -> None:
+        pause = _BACKOFF[0]
+        while True:
+            try:
+                async with asyncio.timeout(self._timeout):
+                    connection = await self._opener()
+            except (RedisError, OSError, StoreUnavailable) as error:
+                if self._failure is None:
+                    _log.warning("store unavailable: %s", text_of(error))
+                self._failure = error
+                self._fail(error, queued=True)
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, _BACKOFF[1])
+                continue
+            if self._failure is not None:
+                _log.warning("store available again")
+            self._failure = None
+            pause = _BACKOFF[0]
+            try:
+                lost = await self._serve(connection)
+            finally:
+                with contextlib.suppress(RedisError, OSError):
+                    await connection.disconnect(nowait=True)
+            _log.warning("connection to the store lost: %s", text_of(lost))
+            if isinstance(lost, TimeoutError):
+                # A server that stands still accepts connections all the same: do not let callers wait for it again.
+                self._failure = lost
+            self._fail(lost, queued=self._failure is not None)
+
+    async def _serve(self, connection: AbstractConnection) -> Exception:
+        """Read and write until the connection is lost; why it was."""
+        self._stalled = asyncio.get_running_loop().create_future()
+        self._wake.set()
+        reader = asyncio.ensure_future(self._read(connection))
+        writer = asyncio.ensure_future(self._write(connection))
+        try:
+            await asyncio.wait((reader, writer, self._stalled), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            stalled, self._stalled = self._stalled, None
+            reader.cancel()
+            writer.cancel()
+            ends: tuple[BaseException | None, ...] = await asyncio.gather(reader, writer, return_exceptions=True)
+        if stalled.done():
+            ends = (stalled.exception(), *ends)
+        return next((end for end in ends if isinstance(end, Exception)), StoreUnavailable("the connection was lost"))
+
+    async def _write(self, connection: AbstractConnection) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            commands, self._queued = self._queued, []
+            if not connection.is_connected:  # redis-py would connect anew here, past the line's own checks
+                self._queued = commands
+                raise StoreUnavailable("the connection is closed")
+            if commands:
+                self._sent.extend(commands)
+                await connection.send_packed_command([command.packed for command in commands], check_health=False)
+
+    async def _read(self, connection: AbstractConnection) -> None:
+        read, sent = connection.read_response, self._sent
+        while True:
+            refusal: ResponseError | None = None
+            reply = None
+            try:
+                reply = await read()
+            except ResponseError as error:  # of this one command: the stream is in step
+                refusal = error
+            if not sent:
+                raise StoreUnavailable("the server sent a reply that nobody asked for")
+            waiter = sent.popleft().reply
+            if waiter.done():
+                pass  # its caller was cancelled
+            elif refusal is None:
+                waiter.set_result(reply)
+            else:
+                kind = MissingScript if isinstance(refusal, NoScriptError) else StoreUnavailable
+                waiter.set_exception(kind(f"the store refused the command: {text_of(refusal)}"))
+            if isinstance(refusal, ReadOnlyError):
+                raise refusal  # a demoted primary keeps its sockets open
+
+    def _watch(self) -> None:
+        """Give the server up when the oldest command is past its time."""
+        loop = asyncio.get_running_loop()
+        self._timer = None
+        oldest = self._sent[0] if self._sent else self._queued[0] if self._queued else None
+        if oldest is None:
+            return
+        if loop.time() < oldest.deadline:
+            self._timer = loop.call_at(oldest.deadline, self._watch)
+        elif self._suspect is not oldest:
+            self._suspect = oldest
+            self._timer = loop.call_later(_LATE, self._watch)
+        else:
+            self._suspect = None
+            if self._stalled is None:  # between two connections
+                self._fail(TimeoutError("no answer in time"), queued=True)
+            else:
+                self._break(TimeoutError("no answer in time"))
+
+    def _break(self, error: Exception) -> None:
+        if self._stalled is not None and not self._stalled.done():
+            self._stalled.set_exception(error)
+
+    def _fail(self, error: Exception, *, queued: bool) -> None:
+        lost = list(self._sent)
+        self._sent.clear()
+        if queued:
+            lost += self._queued
+            self._queued = []
+        for command in lost:
+            if not command.reply.done():
+                command.reply.set_exception(type_of(error)(text_of(error)))
+
+
+def type_of(error: Exception) -> type[StoreUnavailable]:
+    """The class to raise for `error`."""
+    return type(error) if isinstance(error, StoreUnavailable) else StoreUnavailable
+
+
+def text_of(error: BaseException) -> str:
+    """What to say of `error`: redis-py's texts hold hosts and reasons, never passwords."""
+    return str(error) or type(error).__name__

@@ -1,0 +1,82 @@
+"""What a Redis or Valkey server says of itself (`INFO`), and what makes it unfit to be the store."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from broker.stores.contract import StoreMisconfigured, StoreUnavailable
+
+MINIMUM_VERSION = (7, 0)
+_NO_REPLICATION_ID = "0" * 40
+
+
+def fields(info: bytes) -> dict[str, str]:
+    """The `name:value` lines of an INFO reply."""
+    lines = info.decode("utf-8", "replace").splitlines()
+    return {name: value for name, mark, value in (line.partition(":") for line in lines) if mark}
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """One run of one server: `run_id` changes with every start, `replication_id` with every change of the primary.
+
+    `steadfast`: an acknowledged write cannot have been lost by a restart (every write is synced before its answer)
+    nor by a failover (no replica exists that could take over).
+    """
+
+    run_id: str
+    replication_id: str
+    steadfast: bool
+
+
+def replicated(info: Mapping[str, str]) -> bool:
+    """Whether replicas follow the server; `info`: INFO's section replication."""
+    return info.get("connected_slaves", "0") != "0"
+
+
+def syncs_on_request(info: Mapping[str, str]) -> bool:
+    """Whether WAITAOF can be asked; `info`: INFO's sections server and persistence."""
+    aware = "valkey_version" in info or _version(info.get("redis_version", "")) >= (7, 2)
+    return aware and info.get("aof_enabled") == "1"
+
+
+def _version(text: str) -> tuple[int, ...]:
+    parts = text.split(".")[:2]
+    return tuple(int(part) for part in parts) if all(part.isdecimal() for part in parts) else ()
+
+
+def identify(info: Mapping[str, str], settings: Mapping[bytes, bytes]) -> Server:
+    """The server of INFO's sections server and replication, and `CONFIG GET append*` (empty where forbidden).
+
+    Raises:
+        StoreUnavailable: it does not name itself.
+    """
+    try:
+        run_id, replication_id = info["run_id"], info["master_replid"]
+        alone = info["role"] == "master" and not replicated(info)
+        original = info["master_replid2"] == _NO_REPLICATION_ID
+    except KeyError as missing:
+        raise StoreUnavailable(f"the server's INFO lacks {missing}") from None
+    synced = settings.get(b"appendonly") == b"yes" and settings.get(b"appendfsync") == b"always"
+    return Server(run_id, replication_id, steadfast=alone and original and synced)
+
+
+def check(info: Mapping[str, str]) -> None:
+    """Refuse a server that would break a promise; `info`: INFO's sections server, memory and replication.
+
+    Raises:
+        StoreMisconfigured: with what to change.
+        StoreUnavailable: it is a replica, which may be promoted any time.
+    """
+    version = info.get("valkey_version") or info.get("redis_version", "")
+    if _version(version) < MINIMUM_VERSION:
+        raise StoreMisconfigured(f"the store's version {version or '(unknown)'} is too old: Redis 7.0 or Valkey needed")
+    limit, policy = info.get("maxmemory"), info.get("maxmemory_policy")
+    if limit is None or policy is None:
+        raise StoreMisconfigured("the store does not tell its maxmemory-policy: allow the gateway's user INFO")
+    if policy != "noeviction" and limit != "0":
+        raise StoreMisconfigured(
+            f"the store's maxmemory-policy is {policy}, so it may forget used codes and live sessions: "
+            "set maxmemory-policy noeviction"
+        )
+    if info.get("role") != "master":
+        raise StoreUnavailable("the server is a replica; writes need its primary")
