@@ -53,10 +53,11 @@ def _read(raw: str, found: dict[str, str], left_out: frozenset[str]) -> None:
     if raw.count("&") + len(found) >= MOST_PARAMETERS:
         raise ValidationError(f"A request has at most {MOST_PARAMETERS} parameters")
     check_escapes(raw)
+    printable = raw.isascii() and raw.isprintable()
     for pair in raw.split("&"):
         if not pair:
             continue
-        raw_name, _, raw_value = pair.partition("=")
+        raw_name, _, value = pair.partition("=")
         name = decode_component(raw_name)
         if name in left_out:
             continue
@@ -64,7 +65,8 @@ def _read(raw: str, found: dict[str, str], left_out: frozenset[str]) -> None:
             raise ValidationError(f"A parameter name has 1 to {LONGEST_NAME} printable ASCII characters")
         if name in found:
             raise ValidationError(f"The parameter '{name}' is given more than once")
-        value = decode_component(raw_value)
-        if _NOT_TEXT.search(value):
-            raise ValidationError(f"The value of the parameter '{name}' holds a control character")
+        if not printable or "%" in value or "+" in value:
+            value = decode_component(value)
+            if _NOT_TEXT.search(value):
+                raise ValidationError(f"The value of the parameter '{name}' holds a control character")
         found[name] = value

@@ -26,6 +26,7 @@ JSON_TYPE = "application/json"
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 _ILLEGAL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 _SPECIAL = re.compile(f"[&<>\r]|{_ILLEGAL.pattern}")
+_PLAIN = re.compile(r"[ -%'-;=?-~]*")
 _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "\r": "&#13;"}
 
 
@@ -126,11 +127,11 @@ def _plain(value: object) -> object:
 
 
 def _legal(text: str) -> str:
-    return _ILLEGAL.sub("\ufffd", text)
+    return text if _PLAIN.fullmatch(text) else _ILLEGAL.sub("\ufffd", text)
 
 
 def _text(text: str) -> str:
-    if not _SPECIAL.search(text):
+    if _PLAIN.fullmatch(text):
         return text
     return _SPECIAL.sub(lambda found: _ENTITIES.get(found[0], "\ufffd"), text)
 

@@ -4,6 +4,7 @@ AWS, "Authenticating requests (Signature Version 4)"; the texts are those of the
 several values win, the request is refused: two readers of one request must not see different ones.
 """
 
+import functools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -248,6 +249,7 @@ def _check_algorithm(algorithm: str) -> None:
         raise IncompleteSignature(f"Unsupported AWS 'algorithm': '{_echo(algorithm)}'.")
 
 
+@functools.lru_cache(maxsize=256)
 def _signed_headers(text: str) -> tuple[str, ...]:
     names = tuple(text.split(";"))
     if "host" not in names:
