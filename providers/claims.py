@@ -11,6 +11,7 @@ _TAGS = "https://aws.amazon.com/tags"
 _PRINCIPAL_TAGS = f"{_TAGS}/principal_tags"
 _TRANSITIVE = f"{_TAGS}/transitive_tag_keys"
 _SOURCE_IDENTITY = "https://aws.amazon.com/source_identity"
+_MAX_DEPTH = 16  # Kubernetes' claims have two levels; the limit is for the recursion
 _MAX_TAGS = 50
 _MAX_TAG_KEY = 128
 _MAX_TAG_VALUE = 256
@@ -18,15 +19,17 @@ _SOURCE_IDENTITY_FORM = re.compile(r"[A-Za-z0-9_+=,.@-]{2,64}")
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")  # neither XML nor a log can carry them
 
 
-def flatten(claims: Mapping[str, Json], path: str = "") -> Iterator[tuple[str, tuple[str, ...], bool]]:
+def flatten(claims: Mapping[str, Json], path: str = "", depth: int = 0) -> Iterator[tuple[str, tuple[str, ...], bool]]:
     """Each claim as name, values and whether it is a list; members of objects as `outer/inner`.
 
     Null, empty lists and lists that hold anything but strings, numbers and booleans give nothing.
-    Raises `ProofRejected` for control characters.
+    Raises `ProofRejected` for control characters and for objects nested too deeply.
     """
+    if depth > _MAX_DEPTH:
+        raise ProofRejected("The claims of the ID Token are nested too deeply.", reason="claims")
     for name, value in claims.items():
         if isinstance(value, dict):
-            yield from flatten(value, f"{path}{_clean(name)}/")
+            yield from flatten(value, f"{path}{_clean(name)}/", depth + 1)
         elif isinstance(value, list):
             texts = tuple(text for item in value if (text := _scalar(item)) is not None)
             if texts and len(texts) == len(value):

@@ -29,7 +29,7 @@ async def test_a_sound_token_becomes_an_identity(provider: OidcProvider, issuer:
 @pytest.mark.parametrize("algorithm", ["RS256", "RS384", "RS512", "ES256", "ES384", "ES512"])
 async def test_each_of_awss_algorithms_verifies(provider: OidcProvider, issuer: FakeIssuer, algorithm: str) -> None:
     issuer.rotate(algorithm)
-    assert await provider.verify(IdToken(issuer.token()))
+    await provider.verify(IdToken(issuer.token()))
 
 
 async def test_every_claim_is_a_condition_key(provider: OidcProvider, issuer: FakeIssuer) -> None:
@@ -96,12 +96,12 @@ async def test_an_audience_list_of_one_is_one_value(provider: OidcProvider, issu
 async def test_white_space_around_a_token_is_dropped(provider: OidcProvider, issuer: FakeIssuer) -> None:
     raw = f" {issuer.token()}\r\n"
     assert peek_issuer(raw) == issuer.url
-    assert await provider.verify(IdToken(raw))
+    await provider.verify(IdToken(raw))
 
 
 async def test_a_token_without_key_id_is_for_the_only_key(provider: OidcProvider, issuer: FakeIssuer) -> None:
     token = issuer.token(header={"kid": None})
-    assert await provider.verify(IdToken(token))
+    await provider.verify(IdToken(token))
 
 
 async def test_a_token_without_key_id_is_refused_among_several_keys(provider: OidcProvider, issuer: FakeIssuer) -> None:
@@ -117,7 +117,7 @@ async def test_clocks_may_differ_by_the_leeway(make_provider: MakeProvider, issu
     epoch = int(start.timestamp())
     token = IdToken(issuer.token(iat=epoch, nbf=epoch, exp=epoch + 60))
     now = start + timedelta(seconds=89)
-    assert await provider.verify(token)
+    await provider.verify(token)
     now = start + timedelta(seconds=90)
     with pytest.raises(ProofExpired) as expired:
         await provider.verify(token)
@@ -126,7 +126,7 @@ async def test_clocks_may_differ_by_the_leeway(make_provider: MakeProvider, issu
         "(the token expired at 2026-01-01T00:01:00Z and it is now 2026-01-01T00:01:30Z)"
     )
     now = start - timedelta(seconds=30)
-    assert await provider.verify(token)
+    await provider.verify(token)
     now = start - timedelta(seconds=31)
     with pytest.raises(ProofRejected, match="not yet valid"):
         await provider.verify(token)
@@ -135,7 +135,7 @@ async def test_clocks_may_differ_by_the_leeway(make_provider: MakeProvider, issu
 async def test_a_token_past_its_maximum_age_is_refused(make_provider: MakeProvider, issuer: FakeIssuer) -> None:
     provider = make_provider(max_token_age=timedelta(minutes=5))
     now = int(time.time())
-    assert await provider.verify(IdToken(issuer.token(iat=now - 300, exp=now + 900)))
+    await provider.verify(IdToken(issuer.token(iat=now - 300, exp=now + 900)))
     with pytest.raises(ProofExpired, match="issued at") as refused:
         await provider.verify(IdToken(issuer.token(iat=now - 331, exp=now + 900)))
     assert refused.value.reason == "too_old"
@@ -144,12 +144,12 @@ async def test_a_token_past_its_maximum_age_is_refused(make_provider: MakeProvid
 async def test_a_single_use_token_is_accepted_once(make_provider: MakeProvider, issuer: FakeIssuer) -> None:
     provider = make_provider(single_use=True)
     token = issuer.token(jti="one")
-    assert await provider.verify(IdToken(token))
+    await provider.verify(IdToken(token))
     for again in (token, issuer.token(jti="one", sub="another")):
         with pytest.raises(ProofRejected) as refused:
             await provider.verify(IdToken(again))
         assert refused.value.reason == "replayed"
-    assert await provider.verify(IdToken(issuer.token(jti="two")))
+    await provider.verify(IdToken(issuer.token(jti="two")))
 
 
 async def test_a_single_use_token_without_jti_has_no_second_spelling(
@@ -160,7 +160,7 @@ async def test_a_single_use_token_without_jti_has_no_second_spelling(
     issuer.rotate("ES256")
     token = issuer.token()
     signing_input, _, signature = token.rpartition(".")
-    assert await provider.verify(IdToken(token))
+    await provider.verify(IdToken(token))
     raw = base64.urlsafe_b64decode(signature + "==")
     order = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
     twin = raw[:32] + (order - int.from_bytes(raw[32:])).to_bytes(32)
@@ -171,7 +171,7 @@ async def test_a_single_use_token_without_jti_has_no_second_spelling(
 
 async def test_a_fixed_key_set_needs_no_issuer(make_provider: MakeProvider, issuer: FakeIssuer) -> None:
     provider = make_provider(jwks=issuer.key_set())
-    assert await provider.verify(IdToken(issuer.token()))
+    await provider.verify(IdToken(issuer.token()))
     issuer.rotate()
     with pytest.raises(ProofRejected, match="Couldn't retrieve verification key from your identity provider,  please"):
         await provider.verify(IdToken(issuer.token()))
@@ -198,7 +198,7 @@ async def test_a_fixed_key_set_needs_no_issuer(make_provider: MakeProvider, issu
 )
 def test_a_configuration_that_cannot_be_meant_is_refused(bend: dict[str, object], fault: str) -> None:
     sound: dict[str, object] = {"issuer": "https://issuer.test", "audiences": frozenset({"a"})}
-    assert OidcConfig(**sound)  # type: ignore[arg-type]
+    OidcConfig(**sound)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=fault):
         OidcConfig(**{**sound, **bend})  # type: ignore[arg-type]
 
@@ -207,8 +207,8 @@ async def test_keys_of_two_issuers_are_kept_apart(make_provider: MakeProvider, i
     async with FakeIssuer(path="/other") as other:
         other.keys = [SigningKey.make("key-1")]
         provider, others = make_provider(), make_provider(issuer=other.url)
-        assert await provider.verify(IdToken(issuer.token()))
-        assert await others.verify(IdToken(other.token()))
+        await provider.verify(IdToken(issuer.token()))
+        await others.verify(IdToken(other.token()))
         for verifier, token in ((provider, other.token()), (others, issuer.token())):
             with pytest.raises(ProofRejected, match="another identity provider"):
                 await verifier.verify(IdToken(token))
