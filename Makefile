@@ -53,7 +53,7 @@ $(VENV)/.aws-cli: requirements/aws-cli.txt | $(VENV)/bin/python
 # Needs uv (a developer's tool, not a dependency).
 LOCK := uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet
 lock:
-	cd requirements && $(LOCK) ../pyproject.toml build.in -o run.txt
+	cd requirements && $(LOCK) ../pyproject.toml build.in -c constraints.in -o run.txt
 	cd requirements && $(LOCK) ../pyproject.toml dev.in -c run.txt -o dev.txt
 	cd requirements && $(LOCK) ../pyproject.toml dev.in bench.in -c dev.txt -o bench.txt
 	cd requirements && $(LOCK) aws-cli.in -o aws-cli.txt
