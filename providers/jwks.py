@@ -70,6 +70,7 @@ class Times:
     """In seconds; see the invariants above. `timeout` bounds a fetch: discovery, key set and parsing together.
 
     After `idle` without a token the background refresh sleeps until the next one.
+    Raises `ValueError` where keys could age before their refresh has succeeded or failed.
     """
 
     refresh: float = 240
@@ -78,6 +79,10 @@ class Times:
     retry: float = 10
     timeout: float = 5
     idle: float = 3_600
+
+    def __post_init__(self) -> None:
+        if self.refresh + self.retry + self.timeout > self.maximum_age:
+            raise ValueError("keys age before their refresh ends")
 
 
 class FixedKeySet:
@@ -129,9 +134,8 @@ class RemoteKeySet:
         self._asked_at = self._monotonic()
         if self._refreshing is None and not self._closed:
             self._refreshing = asyncio.create_task(self._refresh())
-        if self._age() > self._times.maximum_age and self._failure is None:
-            await self._attempt()
-        key = self._known(key_id, algorithm)
+        aged = self._age() > self._times.maximum_age and self._failure is None
+        key = None if aged else self._known(key_id, algorithm)
         if key is None:
             await self._attempt()
             key = self._known(key_id, algorithm)

@@ -4,6 +4,7 @@ import asyncio
 import base64
 import gzip
 import json
+import ssl
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -92,19 +93,27 @@ class FakeIssuer:
     garbage, wrong_issuer, no_jwks_uri, foreign_jwks_uri, no_keys, reset. `fetches` counts requests by path.
     """
 
-    def __init__(self, *, path: str = "", now: Callable[[], float] = time.time, port: int = 0) -> None:
+    def __init__(
+        self,
+        *,
+        path: str = "",
+        now: Callable[[], float] = time.time,
+        port: int = 0,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
         self.keys = [_first_key()]
         self.mode = "ok"
         self.fetches: Counter[str] = Counter()
         self.path = path
         self.port = port
         self._now = now
+        self._tls = tls
         self._released = asyncio.Event()
         self._runner: web.AppRunner | None = None
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}{self.path}"
+        return f"{'http' if self._tls is None else 'https'}://127.0.0.1:{self.port}{self.path}"
 
     @property
     def key(self) -> SigningKey:
@@ -128,7 +137,7 @@ class FakeIssuer:
         self._released = asyncio.Event()
         self._runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.1)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", self.port, reuse_address=True)
+        site = web.TCPSite(self._runner, "127.0.0.1", self.port, reuse_address=True, ssl_context=self._tls)
         await site.start()
         self.port = self._runner.addresses[0][1]
 

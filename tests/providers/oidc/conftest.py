@@ -1,11 +1,17 @@
 """An issuer on a loopback socket, and providers for it that are closed after the test."""
 
+import ssl
 from collections.abc import AsyncIterator, Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from ipaddress import IPv4Address
+from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from providers.jwks import Times
 from providers.oidc import OidcConfig, OidcProvider
@@ -31,6 +37,36 @@ class Memory:
 @pytest.fixture
 async def issuer() -> AsyncIterator[FakeIssuer]:
     async with FakeIssuer() as issuer:
+        yield issuer
+
+
+@pytest.fixture
+def ca_file(tmp_path: Path) -> Path:
+    """A self-signed certificate of 127.0.0.1, its key in `key.pem` beside it."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "issuer")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(minutes=1))
+        .not_valid_after(now + timedelta(hours=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(IPv4Address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    (tmp_path / "ca.pem").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    (tmp_path / "key.pem").write_bytes(private)
+    return tmp_path / "ca.pem"
+
+
+@pytest.fixture
+async def tls_issuer(ca_file: Path) -> AsyncIterator[FakeIssuer]:
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(ca_file, ca_file.with_name("key.pem"))
+    async with FakeIssuer(tls=tls) as issuer:
         yield issuer
 
 
