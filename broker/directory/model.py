@@ -3,17 +3,13 @@
 Nothing here changes after loading. A request reads one `Snapshot` and keeps it to its end.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from broker.policy import Policy
-    from broker.settings import Fault, LoadedFile, Settings
+from broker.policy import Policy
+from broker.settings import Fault, LoadedFile, Settings, Stamp
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +38,7 @@ class ManagedPolicy:
     description: str = ""
     created: datetime | None = None
     policy: Policy
-    text: str
+    text: str = field(repr=False)
     default_version: str = "v1"
     aws_managed: bool = False
 
@@ -214,14 +210,14 @@ class Snapshot:
     """A whole configuration as of one load. Lookups are exact and answer None for what does not exist.
 
     `aws_managed_policies`: by ARN, in every account. `warnings`: what the operator should look at.
-    `files`: every file that took part, so that a change of one can be noticed.
+    `files`: every file that took part, as it was then, so that a change of one can be noticed.
     """
 
     settings: Settings
     accounts: Mapping[str, Account]
     aws_managed_policies: Mapping[str, ManagedPolicy] = field(default_factory=dict)
     warnings: tuple[Fault, ...] = ()
-    files: tuple[Path, ...] = ()
+    files: Mapping[Path, Stamp | None] = field(default_factory=dict)
     _access_keys: dict[str, AccessKey] = field(init=False, repr=False, compare=False, default_factory=dict)
     _users: dict[str, User] = field(init=False, repr=False, compare=False, default_factory=dict)
     _roles: dict[str, Role] = field(init=False, repr=False, compare=False, default_factory=dict)

@@ -1,16 +1,16 @@
 """`sojourn.yaml` under the environment's variables and the command line's flags: flags beat variables beat the file."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from broker.settings.documents import Location
 from broker.settings.faults import Fault
 from broker.settings.model import Settings, SettingsFile
-from broker.settings.shape import validate
+from broker.settings.shape import Place, validate
 from broker.settings.sources import Sources
-from broker.settings.values import HasSources
+from broker.settings.values import HasSources, is_loopback, split_url
 
 FILE = "sojourn.yaml"
 
@@ -38,9 +38,17 @@ class Overrides:
     state: Path | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class LoadedSettings:
+    """Settings, and where they came from: `place` makes faults of their locations."""
+
+    settings: Settings
+    place: Place
+
+
 def load_settings(
-    sources: Sources, environ: Mapping[str, str], overrides: Overrides, faults: list[Fault]
-) -> Settings | None:
+    sources: Sources, environ: Mapping[str, str], overrides: Overrides, faults: list[Fault], warnings: list[Fault]
+) -> LoadedSettings | None:
     """The settings in force; None, with `faults`, where they are not valid.
 
     The state directory is `--state`, else `SOJOURN_STATE`, else `state` in the configuration directory.
@@ -53,6 +61,7 @@ def load_settings(
     document = sources.document(path, faults)
     if document is None:
         return None
+    document = sources.resolved(document, faults)
     if not isinstance(document.value, dict | None):
         faults.append(document.fault((), "must be a mapping of settings"))
         return None
@@ -65,7 +74,22 @@ def load_settings(
         return Fault(Path(origin), 0, message) if origin else document.fault(location, message)
 
     file = validate(SettingsFile, value, place, faults, HasSources(sources))
-    return Settings(**dict(file), state=_state(sources.directory, environ, overrides)) if file else None
+    if file is None:
+        return None
+    sections = {name: getattr(file, name) for name in _SECTIONS}
+    settings = Settings(**sections, state=_state(sources.directory, environ, overrides))
+    warnings += [place(location, message) for location, message in _doubtful(settings)]
+    return LoadedSettings(settings, place)
+
+
+def _doubtful(settings: Settings) -> Iterator[tuple[Location, str]]:
+    server = settings.server
+    url = split_url(settings.public_url)
+    if url.scheme == "http" and not is_loopback(url.hostname or ""):
+        yield ("server", "public_url"), "credentials handed out over http:// can be read on their way; use https://"
+    for i, network in enumerate(server.trusted_proxies):
+        if network.prefixlen == 0:
+            yield ("server", "trusted_proxies", i), "any client is believed about its address"
 
 
 def _override(value: dict[str, object], environ: Mapping[str, str], overrides: Overrides) -> dict[Location, str]:

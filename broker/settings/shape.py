@@ -82,7 +82,8 @@ def _faults(error: ErrorDetails, place: Place) -> Iterator[Fault]:
     cause = error.get("ctx", {}).get("error")
     if isinstance(cause, FaultyPart):
         for inner, message in cause.faults:
-            yield place((*location, *inner), f"{_path(location)}: {message}")
+            full = (*location, *inner)
+            yield place(full, f"{_path(full)}: {message}" if full else message)
         return
     yield place(location, f"{_path(location)} {_sentence(error, cause)}".lstrip())
 

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from broker.settings.documents import Document, Location, parse
@@ -65,17 +65,18 @@ class Sources:
         self._loaded[full] = LoadedFile(full, content)
         return self._loaded[full]
 
-    def document(self, path: Path, faults: list[Fault], *, references: bool = True) -> Document | None:
-        """Read and parse `path`, with references put in; None, and faults, where that is not possible."""
+    def document(self, path: Path, faults: list[Fault]) -> Document | None:
+        """Read and parse `path`, references as they stand; None, and faults, where that is not possible."""
         try:
             text = self.file(path).text.removeprefix("\ufeff")
         except ValueError as error:
             faults.append(Fault(path, 1, str(error).removeprefix(f"{path}: ")))
             return None
-        document = parse(path, text, faults)
-        if document is None or not references or "${" not in text:
-            return document
-        return Document(path, self._resolve(document, document.value, (), faults), document.line_of)
+        return parse(path, text, faults)
+
+    def resolved(self, document: Document, faults: list[Fault]) -> Document:
+        """The document with its references put in."""
+        return replace(document, value=self._resolve(document, document.value, (), faults))
 
     def _resolve(self, document: Document, value: object, location: Location, faults: list[Fault]) -> object:
         if isinstance(value, str) and "${" in value:

@@ -1,0 +1,101 @@
+"""The configuration in force: one snapshot at a time, replaced as a whole when the files have changed.
+
+Invariants: `snapshot` is always a complete, valid one; a load that finds any fault changes nothing; whoever read
+a snapshot keeps it, whatever happens later. One load runs at a time.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+from broker.directory.files import load
+from broker.directory.model import Snapshot
+from broker.directory.reading import account_files
+from broker.settings import ConfigurationError, Overrides, Stamp
+
+POLL = timedelta(seconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Reloaded:
+    """A new snapshot is in force."""
+
+    snapshot: Snapshot
+    restart_needed: tuple[str, ...]
+    """Sections of `sojourn.yaml` that changed and take effect at the next start only."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The files are not valid; the snapshot before stays in force."""
+
+    error: ConfigurationError
+
+
+Report = Callable[[Reloaded | Refused], None]
+
+_AT_START = ("server", "store", "keys", "audit")
+
+
+class Directory:
+    """Holds the current snapshot of a configuration directory."""
+
+    def __init__(
+        self, path: Path, snapshot: Snapshot, *, environ: Mapping[str, str], overrides: Overrides, report: Report
+    ) -> None:
+        """`report` hears of every reload, on the event loop."""
+        self._path = path
+        self._environ = environ
+        self._overrides = overrides
+        self._report = report
+        self._snapshot = snapshot
+        self._seen: Mapping[Path, Stamp | None] = snapshot.files
+        self._loading = asyncio.Lock()
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """What is in force now; a request reads it once."""
+        return self._snapshot
+
+    async def reload(self) -> Reloaded | Refused:
+        """Load everything again, off the event loop, and put it in force if it has no fault."""
+        async with self._loading:
+            result = await asyncio.to_thread(self._load)
+            if isinstance(result, Reloaded):
+                self._snapshot = result.snapshot
+                self._seen = result.snapshot.files
+            else:
+                self._seen = result.error.files
+        self._report(result)
+        return result
+
+    def _load(self) -> Reloaded | Refused:
+        try:
+            snapshot = load(self._path, environ=self._environ, overrides=self._overrides)
+        except ConfigurationError as error:
+            return Refused(error)
+        old, new = self._snapshot.settings, snapshot.settings
+        return Reloaded(snapshot, tuple(each for each in _AT_START if getattr(old, each) != getattr(new, each)))
+
+    async def watch(self, interval: timedelta = POLL) -> None:
+        """Reload whenever a file that took part, or the list of account files, has changed; runs until cancelled.
+
+        A change counts once it has stood still for one `interval`, so that a file is not read half-written.
+        """
+        before: Mapping[Path, Stamp | None] | None = None
+        while True:
+            await asyncio.sleep(interval.total_seconds())
+            present = await asyncio.to_thread(self._stamps)
+            if present != self._seen and present == before:
+                await self.reload()
+            before = present
+
+    def _stamps(self) -> Mapping[Path, Stamp | None]:
+        try:
+            accounts = account_files(self._path)
+        except OSError:
+            accounts = ()
+        gone = set(self._seen) - set(accounts)
+        return {path: Stamp.of(path) for path in (*gone, *accounts)}

@@ -1,0 +1,59 @@
+"""A configuration directory to a snapshot: all of it or, with every fault named, none of it."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from broker.directory.assemble import AccountAssembler, Configuration, aws_policies, principal_warnings
+from broker.directory.managed import built_in
+from broker.directory.model import Snapshot
+from broker.directory.reading import AccountReader, account_files
+from broker.settings import ConfigurationError, Fault, Overrides
+from broker.settings.loading import FILE, load_settings
+from broker.settings.sources import Sources
+
+_NO_OVERRIDES = Overrides()
+
+
+def load(directory: Path, *, environ: Mapping[str, str], overrides: Overrides = _NO_OVERRIDES) -> Snapshot:
+    """Read `directory`: its `sojourn.yaml` under the environment's variables and the flags, and its accounts.
+
+    Blocks for as long as the files take.
+
+    Raises:
+        ConfigurationError: something is wrong; everything that is, at once.
+    """
+    faults: list[Fault] = []
+    warnings: list[Fault] = []
+    sources = Sources(directory, environ)
+    if not directory.is_dir():
+        raise ConfigurationError([Fault(directory, 0, "there is no such directory")])
+    loaded = load_settings(sources, environ, overrides, faults, warnings)
+    partition = loaded.settings.sts.partition if loaded else "aws"
+    reader = AccountReader(sources, partition, faults)
+    try:
+        paths = account_files(directory)
+    except OSError as error:
+        paths = ()
+        faults.append(Fault(directory / "accounts", 0, f"cannot be read: {error.strerror}"))
+    for path in paths:
+        reader.read(path)
+    policies = aws_policies(built_in(partition), reader.aws.policies, partition)
+    configuration = Configuration(partition, policies, reader.complete, faults, warnings)
+    accounts = {each.id: AccountAssembler(each, configuration).account() for each in reader.accounts.values()}
+    if loaded is not None and reader.complete:
+        management = loaded.settings.organization.management_account
+        if management is not None and management not in accounts:
+            location = ("organization", "management_account")
+            faults.append(loaded.place(location, f"no file describes account {management}"))
+    if loaded is None or faults:
+        raise ConfigurationError(faults, warnings, sources.stamps)
+    warnings += principal_warnings(reader.accounts, accounts)
+    if not accounts:
+        warnings.append(Fault(directory / FILE, 1, "no account is described, in accounts/*.yaml, .yml or .json"))
+    return Snapshot(
+        settings=loaded.settings,
+        accounts=accounts,
+        aws_managed_policies=policies,
+        warnings=tuple(sorted(set(warnings))),
+        files=sources.stamps,
+    )

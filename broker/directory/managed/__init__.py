@@ -1,0 +1,47 @@
+"""AWS-managed policies that exist in every account without being declared; each file is one document.
+
+The broad job-function ones are condensed renderings of AWS's: the same services and the same intent in fewer
+words, never more than AWS's allow. A printed file that brings the original along wins over the one here.
+"""
+
+from collections.abc import Mapping
+from functools import cache
+from importlib.resources import files
+
+from broker.directory.model import ManagedPolicy
+from broker.ids import unique_id
+from broker.policy import Kind, parse
+
+_NAMES: Mapping[str, tuple[str, ...]] = {
+    "/": ("AdministratorAccess", "PowerUserAccess", "ReadOnlyAccess", "SecurityAudit"),
+    "/job-function/": (
+        "Billing",
+        "DatabaseAdministrator",
+        "DataScientist",
+        "NetworkAdministrator",
+        "SupportUser",
+        "SystemAdministrator",
+        "ViewOnlyAccess",
+    ),
+}
+
+
+@cache
+def built_in(partition: str) -> Mapping[str, ManagedPolicy]:
+    """The policies by ARN, with the ARNs of `partition` inside."""
+    policies: dict[str, ManagedPolicy] = {}
+    for path, names in _NAMES.items():
+        for name in names:
+            text = files(__name__).joinpath(f"{name}.json").read_text().replace('"arn:aws:', f'"arn:{partition}:')
+            arn = f"arn:{partition}:iam::aws:policy{path}{name}"
+            policies[arn] = ManagedPolicy(
+                arn=arn,
+                account="aws",
+                name=name,
+                path=path,
+                unique_id=unique_id("ANPA", arn),
+                policy=parse(text, Kind.IDENTITY, name=arn, source_type="aws-managed"),
+                text=text,
+                aws_managed=True,
+            )
+    return policies

@@ -1,0 +1,207 @@
+"""What may stand in an account file for identity providers and MFA devices."""
+
+import base64
+import binascii
+import json
+import re
+from typing import Annotated, Self
+
+from cryptography.x509 import load_pem_x509_certificates, load_pem_x509_crl
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
+
+from broker.directory.shapes import EntityPath, LongName, Properties, ProviderName, TagKey, Tags, UserName
+from broker.settings.shape import FaultyPart, Many
+from broker.settings.sources import LoadedFile
+from broker.settings.values import CertificatesFile, File, Text, http_url, is_loopback, split_url
+
+_MIN_SEED_BYTES = 10
+_PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
+
+
+def _seed(text: str) -> str:
+    seed = text.replace(" ", "").rstrip("=").upper()
+    try:
+        secret = base64.b32decode(seed + "=" * (-len(seed) % 8))
+    except (binascii.Error, ValueError):
+        secret = b""
+    if len(secret) < _MIN_SEED_BYTES:
+        raise ValueError(
+            f"must be the base32 text of at least {_MIN_SEED_BYTES} bytes; `sojourn generate mfa-seed` makes one"
+        )
+    return seed
+
+
+class VirtualMfaDeviceProperties(Properties):
+    """`AWS::IAM::VirtualMFADevice` with its seed; `LdapUsers` are `PROVIDER/USER`."""
+
+    virtual_mfa_device_name: LongName
+    path: EntityPath = "/"
+    base32_string_seed: Annotated[str, AfterValidator(_seed)] = Field(repr=False)
+    users: Annotated[tuple[UserName, ...], Many] = ()
+    ldap_users: Annotated[
+        tuple[Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,128}/.+$")], ...], Many
+    ] = ()
+    tags: Tags = ()
+
+
+def _issuer(url: str) -> str:
+    http_url(url)
+    if len(url) > 255:
+        raise ValueError("must have at most 255 characters")
+    return url
+
+
+def _key_set(file: LoadedFile) -> LoadedFile:
+    try:
+        value = json.loads(file.content)
+    except (ValueError, RecursionError):
+        value = None
+    keys = value.get("keys") if isinstance(value, dict) else None
+    if not isinstance(keys, list) or not keys or not all(isinstance(key, dict) for key in keys):
+        raise ValueError(f"{file.path}: must be a JSON Web Key Set with at least one key")
+    if any(key.get("kty") == "oct" or "d" in key for key in keys):
+        raise ValueError(f"{file.path}: must hold public keys only")
+    return file
+
+
+class OidcProviderProperties(Properties):
+    """`AWS::IAM::OIDCProvider`; an issuer is trusted by its certificate chain, `ThumbprintList` is not used."""
+
+    url: Annotated[str, AfterValidator(_issuer)]
+    client_id_list: Annotated[
+        tuple[Annotated[str, StringConstraints(min_length=1, max_length=255)], ...],
+        Many,
+        Field(min_length=1, max_length=100),
+    ]
+    thumbprint_list: Annotated[tuple[Annotated[str, StringConstraints(pattern=r"^[0-9A-Fa-f]{40}$")], ...], Many] = ()
+    tags: Tags = ()
+    jwks_file: Annotated[File, AfterValidator(_key_set)] | None = None
+    ca_file: CertificatesFile | None = None
+    allow_http: bool = False
+    session_tags: dict[TagKey, Text] = Field(default_factory=dict)
+    max_token_age_seconds: int | None = Field(default=None, ge=1)
+    single_use: bool = False
+
+    @model_validator(mode="after")
+    def _encrypted(self) -> Self:
+        parts = split_url(self.url)
+        if parts.scheme == "http" and not self.allow_http:
+            raise FaultyPart([(("Url",), "must begin with https://")])
+        if self.allow_http and not is_loopback(parts.hostname or ""):
+            raise FaultyPart([(("AllowHttp",), "is for an issuer on a loopback address only")])
+        return self
+
+
+def _metadata(text: str) -> str:
+    if "EntityDescriptor" not in text:
+        raise ValueError("must be a SAML metadata document with an EntityDescriptor")
+    return text
+
+
+def _certificate(file: LoadedFile) -> LoadedFile:
+    try:
+        load_pem_x509_certificates(file.content)
+    except ValueError:
+        raise ValueError(f"{file.path}: holds no PEM certificate that can be read") from None
+    return file
+
+
+class SamlProviderProperties(Properties):
+    """`AWS::IAM::SAMLProvider`; the metadata as text, or from a URL and signed by a known certificate."""
+
+    name: ProviderName
+    saml_metadata_document: Annotated[str, Field(max_length=10_000_000), AfterValidator(_metadata)] | None = Field(
+        default=None, repr=False
+    )
+    metadata_url: Annotated[str, AfterValidator(http_url)] | None = None
+    metadata_certificate_file: Annotated[File, AfterValidator(_certificate)] | None = None
+    allow_idp_initiated: bool = False
+    tags: Tags = ()
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if (self.saml_metadata_document is None) == (self.metadata_url is None):
+            raise ValueError("needs SamlMetadataDocument or MetadataUrl, and not both")
+        if (self.metadata_url is None) != (self.metadata_certificate_file is None):
+            raise ValueError("needs MetadataUrl and MetadataCertificateFile together")
+        return self
+
+
+def _directory_url(url: str) -> str:
+    parts = split_url(url)
+    if parts.scheme not in ("ldap", "ldaps") or parts.path.strip("/") or "?" in url or "#" in url or "@" in url:
+        raise ValueError("must be ldap://HOST or ldaps://HOST, with or without a port")
+    return url
+
+
+def _filter(*names: str, required: str) -> AfterValidator:
+    def check(text: str) -> str:
+        if not (text.startswith("(") and text.endswith(")")) or text.count("(") != text.count(")"):
+            raise ValueError("must be an LDAP filter in parentheses, as in (uid={username})")
+        used = set(_PLACEHOLDER.findall(text))
+        if used - set(names) or "{" in _PLACEHOLDER.sub("", text) or "}" in _PLACEHOLDER.sub("", text):
+            raise ValueError(f"may use {' and '.join(f'{{{name}}}' for name in names)} only")
+        if not used & set(required.split()):
+            raise ValueError(f"must use {' or '.join(f'{{{name}}}' for name in required.split())}")
+        return text
+
+    return AfterValidator(check)
+
+
+_ATTRIBUTE = r"^[A-Za-z][A-Za-z0-9;-]{0,254}$"
+AttributeName = Annotated[str, StringConstraints(pattern=_ATTRIBUTE)]
+
+
+class LdapProviderProperties(Properties):
+    """An LDAP directory: search with the service account, then bind as the user that was found."""
+
+    name: ProviderName
+    urls: Annotated[tuple[Annotated[str, AfterValidator(_directory_url)], ...], Many, Field(min_length=1)]
+    start_tls: bool = False
+    allow_plaintext: bool = False
+    ca_file: CertificatesFile | None = None
+    bind_dn: Text | None = None
+    bind_password: Text | None = Field(default=None, repr=False)
+    user_search_base: Text
+    user_search_filter: Annotated[str, _filter("username", required="username")] = "(uid={username})"
+    group_search_base: Text | None = None
+    group_search_filter: Annotated[str, _filter("dn", "username", required="dn username")] = "(member={dn})"
+    group_name_attribute: AttributeName = "cn"
+    session_tags: dict[TagKey, AttributeName] = Field(default_factory=dict)
+    timeout_seconds: int = Field(default=5, ge=1, le=60)
+    nested_groups: bool = False
+    recheck_seconds: int | None = Field(default=None, ge=1)
+
+    @model_validator(mode="after")
+    def _safe(self) -> Self:
+        faults: list[tuple[tuple[str | int, ...], str]] = []
+        if (self.bind_dn is None) != (self.bind_password is None):
+            faults.append(((), "needs BindDn and BindPassword together"))
+        for i, url in enumerate(self.urls):
+            parts = split_url(url)
+            if parts.scheme == "ldaps" and self.start_tls:
+                faults.append((("Urls", i), "is ldaps:// already; StartTls is for ldap://"))
+            plain = parts.scheme == "ldap" and not self.start_tls
+            if plain and not (self.allow_plaintext or is_loopback(parts.hostname or "")):
+                faults.append(
+                    (("Urls", i), "would send passwords unencrypted; use ldaps://, StartTls or AllowPlaintext: true")
+                )
+        if faults:
+            raise FaultyPart(faults)
+        return self
+
+
+def _revocations(file: LoadedFile) -> LoadedFile:
+    try:
+        load_pem_x509_crl(file.content)
+    except ValueError:
+        raise ValueError(f"{file.path}: holds no PEM certificate revocation list that can be read") from None
+    return file
+
+
+class CertificateProviderProperties(Properties):
+    """Certificate authorities whose client certificates are identities."""
+
+    name: ProviderName
+    ca_file: Annotated[File, AfterValidator(_certificate)]
+    crl_file: Annotated[File, AfterValidator(_revocations)] | None = None
