@@ -1,7 +1,10 @@
 """Refusals that carry their wire form: AWS's code, its HTTP status and one sentence for the caller.
 
-What only the operator may know goes into `__cause__` or the audit trail, never into the sentence.
+What only the operator may know goes into `__cause__` or `detail` (for the audit trail), never into the sentence.
 """
+
+from collections.abc import Mapping
+from typing import Any
 
 
 class BrokerError(Exception):
@@ -11,9 +14,10 @@ class BrokerError(Exception):
     status = 500
     oauth = "server_error"
 
-    def __init__(self, message: str | None = None) -> None:
-        """`message` is sent to the caller; without one, the class's docstring is."""
+    def __init__(self, message: str | None = None, *, detail: Mapping[str, Any] | None = None) -> None:
+        """`message` is sent to the caller; without one, the class's docstring is. `detail` is for the audit trail."""
         self.message = message if message is not None else (type(self).__doc__ or "")
+        self.detail = detail
         super().__init__(self.message)
 
 

@@ -100,8 +100,6 @@ def arn(kind: str | None = None, *, invalid: str = "{arn} is invalid") -> Rule[A
 
     def read(value: str, clauses: list[str]) -> Arn | None:
         shape(value, clauses)
-        if clauses:
-            return None
         try:
             parsed = Arn.parse(value)
         except ValueError:

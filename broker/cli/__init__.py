@@ -1,0 +1,42 @@
+"""The `sojourn` command: one module a subcommand, imported when it is asked for."""
+
+import importlib
+import sys
+
+import click
+
+COMMANDS = {
+    "serve": "broker.cli.serve",
+    "check": "broker.cli.check",
+    "init": "broker.cli.init",
+    "generate": "broker.cli.generate",
+    "whoami": "broker.cli.whoami",
+    "assume": "broker.cli.assume",
+}
+"""Command to module; the module's `command` is it."""
+
+
+class _Commands(click.Group):
+    def list_commands(self, _context: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, _context: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(COMMANDS[cmd_name]).command
+        return command
+
+
+@click.command(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="sojourn")
+def sojourn() -> None:
+    """Short-lived credentials for your own infrastructure, over the AWS STS protocol."""
+
+
+def main() -> None:
+    """Run the command line; exit 0 for success, 1 for a no, 2 for wrong usage."""
+    try:
+        sojourn.main(standalone_mode=True)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(1)

@@ -118,6 +118,11 @@ class Keyring:
         self._problem = "the signing keys have not been read yet"
 
     @property
+    def algorithms(self) -> list[str]:
+        """What the keys sign with."""
+        return list(GENERATORS)
+
+    @property
     def problem(self) -> str | None:
         """Why nothing can be signed, or None where all is well."""
         return None if self._keys else self._problem

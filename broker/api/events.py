@@ -1,0 +1,106 @@
+"""Audit events in the shape of CloudTrail's records (AWS CloudTrail User Guide, "CloudTrail record contents")."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from broker.audit import cleaned
+from broker.clock import iso8601
+from broker.errors import BrokerError
+from broker.flows.caller import Caller, Wire
+from broker.policy import PrincipalKind
+from broker.sessions.model import SessionKind
+
+_TYPES = {
+    PrincipalKind.ROOT: "Root",
+    PrincipalKind.USER: "IAMUser",
+    PrincipalKind.ASSUMED_ROLE: "AssumedRole",
+    PrincipalKind.FEDERATED_USER: "FederatedUser",
+}
+_ENCODED_MESSAGE = " Encoded authorization failure message: "
+
+
+@dataclass(slots=True)
+class Event:
+    """What is learnt about a request on its way; becomes one record."""
+
+    source: str
+    name: str = "Unknown"
+    identity: Mapping[str, Any] = field(default_factory=lambda: {"type": "Unknown"})
+    region: str | None = None
+    parameters: Mapping[str, Any] | None = None
+    response: Mapping[str, Any] | None = None
+    account: str | None = None
+    additional: dict[str, Any] = field(default_factory=dict)
+
+    def record(self, wire: Wire, at: datetime, event_id: str, error: BrokerError | None) -> dict[str, Any]:
+        """The finished record; nothing that a caller wrote stands in it uncleaned, and no secret at all."""
+        record: dict[str, Any] = {
+            "eventVersion": "1.08",
+            "userIdentity": self.identity,
+            "eventTime": iso8601(at),
+            "eventSource": self.source,
+            "eventName": self.name,
+            "awsRegion": self.region or "us-east-1",
+            "sourceIPAddress": cleaned(wire.source_ip),
+            "userAgent": cleaned(wire.user_agent),
+            "requestParameters": self.parameters,
+            "responseElements": self.response,
+            "requestID": wire.request_id,
+            "eventID": event_id,
+            "eventType": "AwsApiCall",
+            "eventCategory": "Management",
+            "managementEvent": True,
+            "recipientAccountId": self.account,
+        }
+        if error is not None:
+            record["errorCode"] = error.code
+            record["errorMessage"] = cleaned(error.message.partition(_ENCODED_MESSAGE)[0])
+            if error.detail is not None:
+                self.additional.update(error.detail)
+        if self.additional:
+            record["additionalEventData"] = self.additional
+        return record
+
+
+def identity_of(caller: Caller) -> dict[str, Any]:
+    """CloudTrail's `userIdentity` of a verified caller."""
+    identity: dict[str, Any] = {
+        "type": _TYPES[caller.principal.kind],
+        "principalId": caller.user_id,
+        "arn": caller.principal.arn,
+        "accountId": caller.principal.account,
+        "accessKeyId": caller.access_key_id,
+    }
+    session = caller.session
+    if caller.user is not None and caller.principal.kind is PrincipalKind.USER:
+        identity["userName"] = caller.user.name
+    if session is not None:
+        attributes = {
+            "creationDate": iso8601(datetime.fromtimestamp(session.issued_at, session.expiration.tzinfo)),
+            "mfaAuthenticated": "false" if session.mfa_authenticated_at is None else "true",
+        }
+        context: dict[str, Any] = {"attributes": attributes}
+        if session.kind is SessionKind.ASSUMED_ROLE and caller.role is not None:
+            context["sessionIssuer"] = {
+                "type": "Role",
+                "principalId": caller.role.unique_id,
+                "arn": caller.role.arn,
+                "accountId": caller.role.account,
+                "userName": caller.role.name,
+            }
+        if session.source_identity is not None:
+            context["sourceIdentity"] = session.source_identity
+        identity["sessionContext"] = context
+    return identity
+
+
+def listed(parameters: Mapping[str, str], audited: Collection[str]) -> dict[str, str] | None:
+    """The parameters that may stand in the trail, named as CloudTrail names them, lists member by member."""
+    found = {
+        name[0].lower() + name[1:]: cleaned(value)
+        for name, value in parameters.items()
+        if name.partition(".")[0] in audited
+    }
+    return found or None

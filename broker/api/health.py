@@ -1,0 +1,40 @@
+"""Liveness, readiness and metrics."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from aiohttp import web
+
+from broker import telemetry
+from broker.sessions.keyring import Keyring
+from broker.stores.contract import StoreUnavailable
+
+
+class Health:
+    """`/health/live`, `/health/ready`, `/metrics`."""
+
+    def __init__(self, ping: Callable[[], Awaitable[None]], keyring: Keyring) -> None:
+        self._ping = ping
+        self._keyring = keyring
+
+    async def live(self, _request: web.Request) -> web.Response:
+        """200 while the process answers at all."""
+        return web.json_response({"status": "live"})
+
+    async def ready(self, _request: web.Request) -> web.Response:
+        """200 while sessions can be minted and verified, else 503 with every reason."""
+        reasons = []
+        try:
+            await self._ping()
+        except StoreUnavailable as error:
+            reasons.append(f"store: {error}")
+        if self._keyring.problem is not None:
+            reasons.append(f"keys: {self._keyring.problem}")
+        if reasons:
+            return web.json_response({"status": "not ready", "reasons": reasons}, status=503)
+        return web.json_response({"status": "ready"})
+
+    async def metrics(self, _request: web.Request) -> web.Response:
+        """Prometheus's text format."""
+        text = await asyncio.to_thread(telemetry.metrics)
+        return web.Response(body=text, headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})

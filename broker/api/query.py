@@ -1,0 +1,232 @@
+"""The AWS Query protocol: one pipeline for every action of every service.
+
+Parameters, action, signature over the bytes as received, parameter table, permission, run, render, audit: in that
+order, for all of them, so that no action can forget a step. This is the face's one place that turns errors into bytes.
+"""
+
+import logging
+import time
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from aiohttp import web
+
+from broker import ids, logs, telemetry
+from broker.api import forms, params, render
+from broker.api.events import Event, identity_of, listed
+from broker.api.received import SIGNED_BODY_LIMIT, Received, receive
+from broker.audit import AuditUnavailable, Trail
+from broker.directory.model import Snapshot
+from broker.errors import (
+    AccessDenied,
+    BrokerError,
+    InternalFailure,
+    InvalidAction,
+    MissingAction,
+    RequestTooLarge,
+    ServiceUnavailable,
+    ValidationError,
+)
+from broker.flows.authorize import authorize
+from broker.flows.caller import Caller, Wire
+from broker.flows.services import Services
+from broker.ids import Random
+from broker.sessions.keyring import KeysUnavailable
+from broker.sessions.model import Session, SessionKind
+from broker.sigv4 import PresentedSignature
+from broker.stores.contract import StoreUnavailable
+
+Result = Mapping[str, Any] | None
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Call:
+    """One request on its way through an action. `minted` holds sessions until their answer is on its way."""
+
+    services: Services
+    snapshot: Snapshot
+    wire: Wire
+    event: Event
+    caller: Caller | None = None
+    minted: list[Session] = field(default_factory=list)
+
+    @property
+    def signer(self) -> Caller:
+        """The verified caller of a signed action."""
+        if self.caller is None:
+            raise InternalFailure
+        return self.caller
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Action:
+    """A row of an action table.
+
+    `permission`: what the caller's policies must allow, None where AWS asks for nothing or the action decides itself.
+    `resource`: the ARN that the permission is asked for. `audited`: request parameters that may stand in the audit
+    trail. `callers`: kinds of credentials that may call, None standing for long-term keys; others are told `misfit`.
+    """
+
+    request: type[Any]
+    run: Callable[[Call, Any], Awaitable[Result]]
+    signed: bool = True
+    permission: str | None = None
+    resource: Callable[[Call, Any], str] = lambda _call, _request: "*"
+    audited: Collection[str] = ()
+    callers: Collection[SessionKind | None] = (None, SessionKind.ASSUMED_ROLE, SessionKind.USER)
+    misfit: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """An API: its version selects it, its name is what signatures are scoped to."""
+
+    name: str
+    namespace: str
+    actions: Mapping[str, Action]
+
+    @property
+    def event_source(self) -> str:
+        """CloudTrail's name for it."""
+        return f"{self.name}.amazonaws.com"
+
+
+@dataclass(frozen=True, slots=True)
+class QueryFace:
+    """Serves `/`: APIs by their version."""
+
+    services: Services
+    apis: Mapping[str, Service]
+    trail: Trail
+    random: Random
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        """Answer one request. Nothing escapes but cancellation."""
+        started = time.perf_counter()
+        request_id = ids.request_id(self.random)
+        reset = logs.REQUEST_ID.set(request_id)
+        service = self.apis[next(iter(self.apis))]
+        json = "application/json" in request.headers.get("Accept", "")
+        snapshot = self.services.directory.snapshot
+        event = Event(source=service.event_source)
+        wire = Wire(source_ip=request.remote or "", secure=request.secure, user_agent="", request_id=request_id)
+        call = Call(self.services, snapshot, wire, event)
+        error: BrokerError | None = None
+        status, body, action_name = 200, b"", "-"
+        try:
+            received = await receive(request, request_id, snapshot.settings.server.trusted_proxies)
+            call.wire = received.wire
+            parameters = forms.parameters(
+                received.http.query,
+                received.body,
+                content_type=received.http.header("content-type"),
+                limit=SIGNED_BODY_LIMIT,
+            )
+            service, action_name = self._find(parameters)
+            event.source, event.name = service.event_source, action_name
+            action = service.actions[action_name]
+            result = await self._run(call, service, action, parameters, received)
+            body = render.success(action_name, result, request_id, namespace=service.namespace, json=json)
+        except BrokerError as refusal:
+            error = refusal
+        except (StoreUnavailable, KeysUnavailable) as outage:
+            log.warning("%s: %s", action_name, outage)
+            error = ServiceUnavailable()
+        except TimeoutError:
+            error = ValidationError("The request body did not arrive in time.")
+        except Exception:
+            log.exception("unexpected failure in %s", action_name)
+            error = InternalFailure()
+
+        error = await self._settle(call, event, error)
+        if error is not None:
+            status = error.status
+            body = render.failure(error, request_id, namespace=service.namespace, json=json)
+        code = "-" if error is None else error.code
+        telemetry.answered("query", action_name, code, time.perf_counter() - started)
+        logs.REQUEST_ID.reset(reset)
+        return _response(status, body, request_id, json=json, error=error)
+
+    def _find(self, parameters: Mapping[str, str]) -> tuple[Service, str]:
+        name = parameters.get("Action")
+        if name is None:
+            raise MissingAction
+        version = parameters.get("Version")
+        service = self.apis.get(version or "")
+        if service is None or name not in service.actions:
+            shown = "NO_VERSION_SPECIFIED" if version is None else version
+            raise InvalidAction(f"Could not find operation {name[:256]} for version {shown[:64]}")
+        return service, name
+
+    async def _run(
+        self, call: Call, service: Service, action: Action, parameters: Mapping[str, str], received: Received
+    ) -> Result:
+        event = call.event
+        if action.signed:
+
+            def noted(presented: PresentedSignature) -> None:
+                event.region = presented.region
+                event.identity = {"type": "Unknown", "accessKeyId": presented.access_key_id[:128]}
+
+            call.caller = await self.services.authenticator.verify(
+                received.http,
+                payload_sha256=received.body_sha256,
+                snapshot=call.snapshot,
+                services={service.name},
+                noted=noted,
+            )
+            event.identity = identity_of(call.caller)
+            event.account = call.caller.principal.account
+        event.parameters = listed(parameters, action.audited)
+        request = params.parse(action.request, parameters)
+        if call.caller is not None:
+            self._admit(call, call.caller, service, action, request)
+        return await action.run(call, request)
+
+    def _admit(self, call: Call, caller: Caller, service: Service, action: Action, request: Any) -> None:
+        kind = caller.session.kind if caller.session is not None else None
+        if kind not in action.callers:
+            name = f"{service.name}:{call.event.name}"
+            raise AccessDenied(
+                action.misfit
+                or f"User: {caller.principal.arn} is not authorized to perform: {name} with credentials of this kind."
+            )
+        if action.permission is not None:
+            authorize(
+                self.services, call.snapshot, caller, call.wire, action.permission, action.resource(call, request)
+            )
+
+    async def _settle(self, call: Call, event: Event, error: BrokerError | None) -> BrokerError | None:
+        """Write the audit event; where that fails, or the request did, nothing that was minted stays."""
+        event_id = ids.request_id(self.random)
+        record = event.record(call.wire, self.services.now(), event_id, error)
+        try:
+            await self.trail.write(record)
+        except AuditUnavailable as outage:
+            log.error("audit: %s (%s)", outage, outage.__cause__)
+            error = ServiceUnavailable("The request could not be put on record; nothing was done. Try again.")
+        if error is not None:
+            for session in call.minted:
+                try:
+                    await self.services.sessions.discard(session)
+                except StoreUnavailable as outage:
+                    log.error("a session that was never handed out stays until it expires: %s", outage)
+        for session in call.minted if error is None else ():
+            telemetry.SESSIONS_MINTED.labels(session.kind.value).inc()
+        return error
+
+
+def _response(status: int, body: bytes, request_id: str, *, json: bool, error: BrokerError | None) -> web.Response:
+    headers = {
+        "x-amzn-RequestId": request_id,
+        "Content-Type": "application/json" if json else "text/xml",
+        "Cache-Control": "no-store",
+    }
+    if isinstance(error, RequestTooLarge):
+        body = b""
+    if isinstance(error, ServiceUnavailable):
+        headers["Retry-After"] = "1"
+    return web.Response(status=status, body=body, headers=headers)

@@ -1,0 +1,114 @@
+"""One HTTP request as it arrived: bounded, read once, and where it came from."""
+
+import asyncio
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network, ip_address
+
+from aiohttp import web
+
+from broker.errors import RequestTooLarge, ValidationError
+from broker.flows.caller import Wire
+from broker.sigv4 import HttpRequest
+
+SIGNED_BODY_LIMIT = 10_000_000
+"""Bytes, as STS has it; who shows no signature gets a tenth."""
+UNSIGNED_BODY_LIMIT = 1_000_000
+_READ_WITHIN = 20.0
+_HASHED_AT_ONCE = 262_144
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """The request's head and body, and its wire facts. `body_sha256`: lower-case hexadecimal."""
+
+    http: HttpRequest
+    body: bytes
+    body_sha256: str
+    wire: Wire
+
+
+async def receive(
+    request: web.Request, request_id: str, trusted_proxies: Sequence[IPv4Network | IPv6Network]
+) -> Received:
+    """Read the body within its limits.
+
+    Raises:
+        ValidationError: the body is encoded.
+        RequestTooLarge: the body is longer than accepted.
+        TimeoutError: the body did not arrive in time.
+    """
+    raw_path, _, raw_query = request.raw_path.partition("?")
+    headers = [
+        (name.decode("utf-8", "surrogateescape"), value.decode("utf-8", "surrogateescape"))
+        for name, value in request.raw_headers
+    ]
+    http = HttpRequest(request.method, raw_path, raw_query, headers)
+    body = b""
+    if "content-encoding" in http.values:
+        raise ValidationError("Content-Encoding is not accepted; send the body as it is.")
+    if request.can_read_body:
+        signed = "authorization" in http.values or "X-Amz-Signature=" in raw_query
+        limit = SIGNED_BODY_LIMIT if signed else UNSIGNED_BODY_LIMIT
+        if request.content_length is not None and request.content_length > limit:
+            raise RequestTooLarge
+        async with asyncio.timeout(_READ_WITHIN):
+            body = await _read(request, limit)
+    if len(body) <= _HASHED_AT_ONCE:
+        digest = hashlib.sha256(body).hexdigest()
+    else:
+        digest = (await asyncio.to_thread(hashlib.sha256, body)).hexdigest()
+    return Received(http, body, digest, _wire(request, http, request_id, trusted_proxies))
+
+
+async def _read(request: web.Request, limit: int) -> bytes:
+    content = request.content
+    chunks = [await content.readany()]
+    size = len(chunks[0])
+    while not content.at_eof():
+        chunk = await content.readany()
+        size += len(chunk)
+        if size > limit:
+            raise RequestTooLarge
+        chunks.append(chunk)
+    if size > limit:
+        raise RequestTooLarge
+    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+def _wire(
+    request: web.Request,
+    http: HttpRequest,
+    request_id: str,
+    trusted_proxies: Sequence[IPv4Network | IPv6Network],
+) -> Wire:
+    """The peer, or whom a trusted proxy names: the last address in the chain that is no trusted proxy itself."""
+    source_ip, secure = request.remote or "", request.secure
+    if trusted_proxies and _within(source_ip, trusted_proxies):
+        proto = http.header("x-forwarded-proto")
+        if proto is not None:
+            secure = proto.strip().lower() == "https"
+        chain = [hop.strip() for value in http.values.get("x-forwarded-for", ()) for hop in value.split(",")]
+        for hop in reversed(chain):
+            if not _is_address(hop):
+                break
+            source_ip = hop
+            if not _within(hop, trusted_proxies):
+                break
+    return Wire(source_ip=source_ip, secure=secure, user_agent=http.header("user-agent") or "", request_id=request_id)
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _within(address: str, networks: Sequence[IPv4Network | IPv6Network]) -> bool:
+    if not _is_address(address):
+        return False
+    parsed = ip_address(address)
+    return any(parsed in network for network in networks)

@@ -1,0 +1,59 @@
+"""STS GetFederationToken: a user's permissions, narrowed, under a name that the user chooses."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from broker.api.params import many, param, structure
+from broker.api.query import Action, Call, Result
+from broker.api.rules import seconds, text
+from broker.api.sts.shapes import POLICY, PolicyDescriptor, Tag, credentials
+from broker.flows.user_sessions import federation_token
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """The parameters of GetFederationToken."""
+
+    name: str = param("Name", text(2, 32, r"[\w+=,.@-]*"))
+    duration: timedelta = param("DurationSeconds", seconds(900, 129_600), default=timedelta(hours=12))
+    policy: str | None = param("Policy", POLICY, default=None)
+    policy_arns: tuple[PolicyDescriptor, ...] = param(
+        "PolicyArns", many(structure(PolicyDescriptor), maximum=10), default=()
+    )
+    tags: tuple[Tag, ...] = param("Tags", many(structure(Tag), maximum=50), default=())
+
+
+async def run(call: Call, request: Request) -> Result:
+    """Mint the federated user's session."""
+    federated = await federation_token(
+        call.services,
+        call.snapshot,
+        call.signer,
+        call.wire,
+        name=request.name,
+        duration=request.duration,
+        policy=request.policy,
+        policy_arns=tuple(each.arn for each in request.policy_arns),
+        tags=tuple((tag.key, tag.value) for tag in request.tags),
+    )
+    session = federated.minted.session
+    call.minted.append(session)
+    user = {"FederatedUserId": session.user_id, "Arn": session.arn}
+    call.event.response = {
+        "credentials": {"accessKeyId": session.access_key_id, "expiration": session.expires_at},
+        "federatedUser": {"federatedUserId": session.user_id, "arn": session.arn},
+    }
+    return {
+        "Credentials": credentials(federated.minted.credentials),
+        "FederatedUser": user,
+        "PackedPolicySize": federated.packed_policy_size or 0,
+    }
+
+
+ACTION = Action(
+    request=Request,
+    run=run,
+    callers=(None,),
+    misfit="Cannot call GetFederationToken with session credentials",
+    audited=("Name", "DurationSeconds", "Policy", "PolicyArns", "Tags"),
+)

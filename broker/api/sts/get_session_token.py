@@ -1,0 +1,36 @@
+"""STS GetSessionToken: temporary credentials of the user itself. No policy is asked."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from broker.api.params import param
+from broker.api.query import Action, Call, Result
+from broker.api.rules import seconds
+from broker.api.sts.shapes import credentials
+from broker.flows.user_sessions import session_token
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """The parameters of GetSessionToken."""
+
+    duration: timedelta = param("DurationSeconds", seconds(900, 129_600), default=timedelta(hours=12))
+
+
+async def run(call: Call, request: Request) -> Result:
+    """Mint a session of the user."""
+    minted = await session_token(call.services, call.signer, call.wire, request.duration)
+    call.minted.append(minted.session)
+    call.event.response = {
+        "credentials": {"accessKeyId": minted.session.access_key_id, "expiration": minted.session.expires_at}
+    }
+    return {"Credentials": credentials(minted.credentials)}
+
+
+ACTION = Action(
+    request=Request,
+    run=run,
+    callers=(None,),
+    misfit="Cannot call GetSessionToken with session credentials",
+    audited=("DurationSeconds",),
+)

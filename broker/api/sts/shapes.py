@@ -1,0 +1,63 @@
+"""Parameters and result elements that several STS actions share (AWS STS API Reference)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from broker.api.params import param
+from broker.api.query import Call
+from broker.api.rules import ARN_TEXT, POLICY_TEXT, TAG_KEY, TAG_VALUE, text
+from broker.flows.assume import Assumed
+from broker.sessions.model import Credentials
+
+ARN = text(20, 2048, ARN_TEXT)
+SESSION_NAME = text(2, 64, r"[\w+=,.@-]*")
+SOURCE_IDENTITY = text(2, 256, r"[\w+=,.@-]*")
+EXTERNAL_ID = text(2, 1224, r"[\w+=,.@:\/-]*")
+POLICY = text(1, 131_072, POLICY_TEXT)
+HOUR = timedelta(hours=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tag:
+    """A session tag."""
+
+    key: str = param("Key", text(1, 128, TAG_KEY))
+    value: str = param("Value", text(0, 256, TAG_VALUE))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyDescriptor:
+    """A managed policy by its ARN; AWS writes the member in lower case."""
+
+    arn: str = param("arn", ARN)
+
+
+def credentials(minted: Credentials) -> Mapping[str, Any]:
+    """The `Credentials` element."""
+    return {
+        "AccessKeyId": minted.access_key_id,
+        "SecretAccessKey": minted.secret_access_key,
+        "SessionToken": minted.session_token,
+        "Expiration": minted.expiration,
+    }
+
+
+def assumed_role_user(assumed: Assumed) -> Mapping[str, Any]:
+    """The `AssumedRoleUser` element."""
+    return {"AssumedRoleId": assumed.session.user_id, "Arn": assumed.session.arn}
+
+
+def record_role_session(call: Call, assumed: Assumed) -> None:
+    """Put a new role session on record: it is undone if the answer fails, and the audit event shows it."""
+    call.minted.append(assumed.session)
+    call.event.account = call.event.account or assumed.session.account
+    call.event.response = {
+        "credentials": {
+            "accessKeyId": assumed.credentials.access_key_id,
+            "expiration": assumed.session.expires_at,
+        },
+        "assumedRoleUser": {"assumedRoleId": assumed.session.user_id, "arn": assumed.session.arn},
+        "sourceIdentity": assumed.session.source_identity,
+    }

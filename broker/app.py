@@ -1,0 +1,146 @@
+"""Puts the gateway together: settings, store, keys, flows and faces become one web application."""
+
+import asyncio
+import contextlib
+import logging
+import os
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+from aiohttp import web
+
+from broker import telemetry
+from broker.api import sts
+from broker.api.health import Health
+from broker.api.query import QueryFace
+from broker.api.well_known import WellKnown
+from broker.audit import Trail
+from broker.clock import Now
+from broker.directory.directory import Directory, Refused, Reloaded
+from broker.flows.authenticate import Authenticator
+from broker.flows.denials import Denials
+from broker.flows.services import Services
+from broker.ids import Random
+from broker.sealing import MasterKeys, new_master_key, parse_master_key
+from broker.sessions.keyring import Keyring
+from broker.sessions.sessions import Sessions
+from broker.settings import Settings
+from broker.sigv4 import SigningKeys
+from broker.stores.contract import Store
+
+HEAD_LIMIT = 16_384
+"""Bytes of a request line or of one header: a presigned URL carries a session token of up to 4 KB."""
+_LAG_EVERY = 0.5
+
+log = logging.getLogger(__name__)
+
+
+def build(
+    directory: Directory, store: Store, masters: MasterKeys, trail: Trail, *, now: Now, random: Random
+) -> web.Application:
+    """The application of one process. Its background work starts and ends with it."""
+    settings = directory.snapshot.settings
+    keyring = Keyring(store, masters, now=now, rotate_every=settings.keys.rotate_every)
+    sessions = Sessions(store, keyring, masters, issuer=settings.public_url, now=now, random=random)
+    services = Services(
+        directory=directory,
+        sessions=sessions,
+        keyring=keyring,
+        authenticator=Authenticator(sessions, SigningKeys(), now),
+        denials=Denials(masters, now),
+        now=now,
+    )
+    query = QueryFace(services, {sts.VERSION: sts.SERVICE}, trail, random)
+    health = Health(store.ping, keyring)
+    well_known = WellKnown(settings.public_url, keyring)
+
+    application = web.Application(handler_args={"max_line_size": HEAD_LIMIT, "max_field_size": HEAD_LIMIT})
+    application.add_routes(
+        [
+            web.get("/", query.handle, allow_head=False),
+            web.post("/", query.handle),
+            web.get("/health/live", health.live),
+            web.get("/health/ready", health.ready),
+            web.get("/metrics", health.metrics),
+            web.get("/.well-known/jwks.json", well_known.jwks),
+            web.get("/.well-known/openid-configuration", well_known.openid_configuration),
+        ]
+    )
+    application.cleanup_ctx.append(_background(keyring.keep_fresh, directory.watch, _watch_lag))
+    application.on_cleanup.append(lambda _: _close(store, trail))
+    return application
+
+
+def _background(*jobs: Callable[[], Awaitable[None]]) -> Callable[[web.Application], AsyncIterator[None]]:
+    async def run(_application: web.Application) -> AsyncIterator[None]:
+        tasks = [asyncio.ensure_future(job()) for job in jobs]
+        yield
+        for task in tasks:
+            task.cancel()
+        for task in tasks:
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+    return run
+
+
+async def _close(store: Store, trail: Trail) -> None:
+    await store.close()
+    await asyncio.to_thread(trail.close)
+
+
+async def _watch_lag() -> None:
+    loop = asyncio.get_running_loop()
+    while True:
+        due = loop.time() + _LAG_EVERY
+        await asyncio.sleep(_LAG_EVERY)
+        telemetry.LOOP_LAG.observe(max(0.0, loop.time() - due))
+
+
+def report_reload(result: Reloaded | Refused) -> None:
+    """Tell the operator how a reload went."""
+    if isinstance(result, Refused):
+        telemetry.CONFIGURATION_REFUSED.inc()
+        log.error("configuration refused, the one before stays in force: %s", result.error)
+        return
+    telemetry.CONFIGURATION_LOADED.set_to_current_time()
+    log.info("configuration loaded")
+    for section in result.restart_needed:
+        log.warning("the change of %s takes effect at the next start", section)
+
+
+def master_keys(settings: Settings, random: Random) -> MasterKeys:
+    """The configured master keys, else the one under the state directory, made at the first start (mode 0600).
+
+    Raises:
+        ValueError: the file does not hold a master key.
+        OSError: it cannot be read or made.
+    """
+    configured = settings.keys.master
+    if configured:
+        return MasterKeys(configured, random)
+    path = settings.state / "master-key"
+    if not path.exists():
+        fresh = settings.state / f"master-key.{os.getpid()}"
+        with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "w") as file:
+            file.write(new_master_key(random) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        with contextlib.suppress(FileExistsError):
+            os.link(fresh, path)
+        fresh.unlink()
+    return MasterKeys([parse_master_key(path.read_text("ascii"))], random)
+
+
+def tls_context(settings: Settings) -> ssl.SSLContext | None:
+    """The server's side of TLS 1.2 or newer, None where TLS is not configured."""
+    tls = settings.server.tls
+    if tls is None:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.load_cert_chain(tls.certificate.path, tls.private_key.path)
+    if tls.client_ca is not None:
+        context.load_verify_locations(cadata=tls.client_ca.content.decode("ascii"))
+        context.verify_mode = ssl.CERT_OPTIONAL
+    return context

@@ -1,0 +1,121 @@
+"""The audit trail: one JSON line an event, in CloudTrail's record shape, written before the answer leaves.
+
+Events of concurrent requests are written together by one thread, so that a slow disk or pipe never holds up the
+event loop; every request waits until its own line is written, and fails where it cannot be.
+"""
+
+import asyncio
+import os
+import stat
+import sys
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+WRITE_WITHIN = 1.5
+"""Seconds that a request waits for its line."""
+_WAITING_AT_MOST = 10_000
+
+_encode = msgspec.json.Encoder().encode
+
+
+class AuditUnavailable(Exception):
+    """The event could not be written in time; nothing may happen that is not on record."""
+
+
+class Trail:
+    """Appends events to a file, or to standard output where `path` is None. One instance a process."""
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        self._descriptor: int | None = None
+        self._torn = False
+        self._waiting: list[tuple[bytes, asyncio.Future[None]]] = []
+        self._flushing = False
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix="audit")
+
+    async def write(self, event: Mapping[str, Any]) -> None:
+        """Return when the event's line is written. Raises `AuditUnavailable`."""
+        if len(self._waiting) >= _WAITING_AT_MOST:
+            raise AuditUnavailable("the audit trail does not keep up")
+        loop = asyncio.get_running_loop()
+        written: asyncio.Future[None] = loop.create_future()
+        self._waiting.append((_encode(event) + b"\n", written))
+        if not self._flushing:
+            self._flushing = True
+            loop.call_soon(self._flush, loop)
+        try:
+            async with asyncio.timeout(WRITE_WITHIN):
+                await asyncio.shield(written)
+        except TimeoutError:
+            written.cancel()
+            raise AuditUnavailable("the audit trail did not take the event in time") from None
+
+    def close(self) -> None:
+        """Stop the writing thread; what is being written is finished first."""
+        self._executor.shutdown(wait=True)
+        if self._descriptor is not None and self._path is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+    def _flush(self, loop: asyncio.AbstractEventLoop) -> None:
+        batch, self._waiting = self._waiting, []
+        lines = [line for line, written in batch if not written.cancelled()]
+        done = loop.run_in_executor(self._executor, self._append, lines)
+        done.add_done_callback(lambda future: self._settle(loop, batch, future))
+
+    def _settle(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        batch: Sequence[tuple[bytes, asyncio.Future[None]]],
+        done: asyncio.Future[None],
+    ) -> None:
+        error = None if done.cancelled() else done.exception()
+        for _, written in batch:
+            if written.done():
+                continue
+            if error is None and not done.cancelled():
+                written.set_result(None)
+            else:
+                failure = AuditUnavailable("the audit trail cannot be written")
+                failure.__cause__ = error
+                written.set_exception(failure)
+        if self._waiting:
+            loop.call_soon(self._flush, loop)
+        else:
+            self._flushing = False
+
+    def _append(self, lines: Sequence[bytes]) -> None:
+        """Runs in the writing thread. A line that was cut short is ended before the next, so that both stay lines."""
+        descriptor, regular = self._open()
+        for chunk in [b"".join(lines)] if regular else lines:
+            rest = memoryview(b"\n" + chunk if self._torn else chunk)
+            while rest:
+                self._torn = True
+                rest = rest[os.write(descriptor, rest) :]
+            self._torn = False
+
+    def _open(self) -> tuple[int, bool]:
+        if self._path is None:
+            descriptor = sys.__stdout__.fileno() if sys.__stdout__ is not None else 1
+            return descriptor, stat.S_ISREG(os.fstat(descriptor).st_mode)
+        if self._descriptor is not None:
+            try:
+                named = self._path.stat()
+            except FileNotFoundError:
+                named = None
+            ours = os.fstat(self._descriptor)
+            if named is None or (named.st_dev, named.st_ino) != (ours.st_dev, ours.st_ino):
+                os.close(self._descriptor)
+                self._descriptor = None
+        if self._descriptor is None:
+            self._descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        return self._descriptor, stat.S_ISREG(os.fstat(self._descriptor).st_mode)
+
+
+def cleaned(text: str, limit: int = 1024) -> str:
+    """A caller's text, fit for a log: no control characters, and cut at `limit` characters."""
+    return "".join(character if character.isprintable() else "�" for character in text[:limit])

@@ -1,0 +1,116 @@
+"""`sojourn assume`: a role's credentials, for a shell, a profile or a command."""
+
+import json
+import os
+import shlex
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+from broker.cli.client import call, endpoint_option
+from broker.clock import iso8601
+
+
+def _tags(_context: click.Context, _parameter: click.Parameter, values: Sequence[str]) -> list[tuple[str, str]]:
+    pairs = [value.partition("=") for value in values]
+    for key, equals, _ in pairs:
+        if not (key and equals):
+            raise click.BadParameter("write a tag as KEY=VALUE")
+    return [(key, value) for key, _, value in pairs]
+
+
+@click.command(context_settings={"ignore_unknown_options": False})
+@click.argument("role_arn")
+@endpoint_option
+@click.option("--session-name", default=lambda: os.environ.get("USER") or "sojourn", help="Name of the session.")
+@click.option("--external-id", help="The external id that the role's trust policy asks for.")
+@click.option("--duration", type=int, help="Seconds, 900 to 43200.")
+@click.option("--policy", help="Inline session policy: JSON, or @FILE.")
+@click.option("--policy-arn", multiple=True, help="Managed session policy; repeatable.")
+@click.option("--tag", multiple=True, callback=_tags, metavar="KEY=VALUE", help="Session tag; repeatable.")
+@click.option("--transitive", multiple=True, metavar="KEY", help="A tag that goes on through chains; repeatable.")
+@click.option("--source-identity", help="Who is behind the session, for good.")
+@click.option(
+    "--format",
+    "shape",
+    type=click.Choice(["table", "export", "credential-process"]),
+    help="Default: a table on a terminal, credential_process JSON elsewhere.",
+)
+@click.option("--json", "as_json", is_flag=True, help="The same as --format credential-process.")
+@click.option("--exec", "execute", is_flag=True, help="Run the command after -- with the credentials.")
+@click.argument("argv", nargs=-1)
+def command(role_arn: str, endpoint: str, argv: tuple[str, ...], **options: Any) -> None:
+    """Assume ROLE_ARN with the credentials in the environment.
+
+    \b
+    sojourn assume arn:aws:iam::111122223333:role/deploy --format export
+    sojourn assume arn:aws:iam::111122223333:role/deploy --exec -- terraform plan
+    """
+    if bool(argv) != options["execute"]:
+        raise click.UsageError("--exec and a command after -- go together")
+    result = call(endpoint, "AssumeRole", _parameters(role_arn, options))
+    credentials = result["Credentials"]
+    expiration = iso8601(datetime.fromtimestamp(credentials["Expiration"], UTC))
+    variables = {
+        "AWS_ACCESS_KEY_ID": credentials["AccessKeyId"],
+        "AWS_SECRET_ACCESS_KEY": credentials["SecretAccessKey"],
+        "AWS_SESSION_TOKEN": credentials["SessionToken"],
+    }
+    if options["execute"]:
+        environment = {**os.environ, **variables, "AWS_ENDPOINT_URL_STS": endpoint}
+        environment.pop("AWS_PROFILE", None)
+        try:
+            os.execvpe(argv[0], argv, environment)
+        except OSError as error:
+            raise click.ClickException(f"{argv[0]}: {error.strerror}") from error
+    shape = "credential-process" if options["as_json"] else options["shape"]
+    shape = shape or ("table" if sys.stdout.isatty() else "credential-process")
+    if shape == "credential-process":
+        click.echo(
+            json.dumps(
+                {
+                    "Version": 1,
+                    "AccessKeyId": credentials["AccessKeyId"],
+                    "SecretAccessKey": credentials["SecretAccessKey"],
+                    "SessionToken": credentials["SessionToken"],
+                    "Expiration": expiration,
+                    "AccountId": result["AssumedRoleUser"]["Arn"].split(":")[4],
+                }
+            )
+        )
+    elif shape == "export":
+        for name, value in {**variables, "AWS_CREDENTIAL_EXPIRATION": expiration}.items():
+            click.echo(f"export {name}={shlex.quote(value)}")
+    else:
+        rows = {"Session": result["AssumedRoleUser"]["Arn"], **variables, "Expires": expiration}
+        for name, value in rows.items():
+            click.echo(f"{name + ':':23}{value}")
+
+
+def _parameters(role_arn: str, options: dict[str, Any]) -> dict[str, str]:
+    parameters = {"RoleArn": role_arn, "RoleSessionName": options["session_name"]}
+    policy: str | None = options["policy"]
+    if policy is not None and policy.startswith("@"):
+        try:
+            policy = Path(policy[1:]).read_text("utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise click.BadParameter(f"{policy[1:]} cannot be read", param_hint="--policy") from error
+    single = {
+        "ExternalId": options["external_id"],
+        "DurationSeconds": options["duration"],
+        "Policy": policy,
+        "SourceIdentity": options["source_identity"],
+    }
+    parameters |= {name: str(value) for name, value in single.items() if value is not None}
+    for number, arn in enumerate(options["policy_arn"], 1):
+        parameters[f"PolicyArns.member.{number}.arn"] = arn
+    for number, (key, value) in enumerate(options["tag"], 1):
+        parameters[f"Tags.member.{number}.Key"] = key
+        parameters[f"Tags.member.{number}.Value"] = value
+    for number, key in enumerate(options["transitive"], 1):
+        parameters[f"TransitiveTagKeys.member.{number}"] = key
+    return parameters

@@ -1,0 +1,100 @@
+"""Calls to a running gateway: endpoint and credentials as the AWS tools take them, errors as one line."""
+
+import configparser
+import http.client
+import json
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import urlencode, urlsplit
+
+import click
+
+from broker.clock import utc_now
+from broker.sigv4.sign import SigningCredentials, signed_headers
+
+DEFAULT_ENDPOINT = "http://127.0.0.1:8080"
+_TIMEOUT = 30.0
+_LARGEST_ANSWER = 16 << 20
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+
+def endpoint_option(function: _F) -> _F:
+    """`--endpoint`, else `AWS_ENDPOINT_URL_STS`, else the default."""
+    option = click.option(
+        "--endpoint",
+        envvar=["AWS_ENDPOINT_URL_STS", "AWS_ENDPOINT_URL"],
+        default=DEFAULT_ENDPOINT,
+        show_default=True,
+        help="Address of the gateway; AWS_ENDPOINT_URL_STS is honoured.",
+    )
+    return option(function)
+
+
+def environment_credentials() -> SigningCredentials:
+    """From the AWS variables, else from the profile in the shared credentials file.
+
+    Raises:
+        ClickException: there are none.
+    """
+    key_id, secret = os.environ.get("AWS_ACCESS_KEY_ID"), os.environ.get("AWS_SECRET_ACCESS_KEY")
+    if key_id and secret:
+        return SigningCredentials(key_id, secret, os.environ.get("AWS_SESSION_TOKEN") or None)
+    profile = os.environ.get("AWS_PROFILE", "default")
+    shared = os.environ.get("AWS_SHARED_CREDENTIALS_FILE")
+    path = Path(shared).expanduser() if shared else Path.home() / ".aws" / "credentials"
+    file = configparser.RawConfigParser()
+    file.read(path)
+    if file.has_option(profile, "aws_access_key_id") and file.has_option(profile, "aws_secret_access_key"):
+        return SigningCredentials(
+            file.get(profile, "aws_access_key_id"),
+            file.get(profile, "aws_secret_access_key"),
+            file.get(profile, "aws_session_token", fallback=None),
+        )
+    raise click.ClickException("no credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE")
+
+
+def call(
+    endpoint: str, action: str, parameters: Mapping[str, str], *, version: str = "2011-06-15", service: str = "sts"
+) -> dict[str, Any]:
+    """Sign and send one Query request; the result element as JSON.
+
+    Raises:
+        ClickException: the gateway refused, with its code and sentence, or did not answer.
+    """
+    parts = urlsplit(endpoint)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise click.BadParameter(f"{endpoint} is not an http or https address", param_hint="--endpoint")
+    body = urlencode({"Action": action, "Version": version, **parameters}).encode()
+    region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"
+    headers = signed_headers(
+        "POST",
+        f"{parts.scheme}://{parts.netloc}/",
+        body,
+        environment_credentials(),
+        region=region,
+        service=service,
+        now=utc_now(),
+        headers={"Content-Type": "application/x-www-form-urlencoded; charset=utf-8"},
+    )
+    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+    connection = kind(parts.hostname, parts.port, timeout=_TIMEOUT)
+    try:
+        connection.request("POST", "/", body, {**headers, "Accept": "application/json"})
+        answer = connection.getresponse()
+        content = answer.read(_LARGEST_ANSWER)
+    except (OSError, http.client.HTTPException) as error:
+        raise click.ClickException(f"{endpoint} does not answer: {error}") from error
+    finally:
+        connection.close()
+    try:
+        decoded = json.loads(content)
+    except ValueError:
+        raise click.ClickException(f"{endpoint} answered {answer.status} with no JSON; is it a gateway?") from None
+    if answer.status != 200:
+        refusal = decoded.get("Error", {})
+        raise click.ClickException(f"{refusal.get('Code', answer.status)}: {refusal.get('Message', answer.reason)}")
+    result: dict[str, Any] = decoded[f"{action}Response"].get(f"{action}Result", {})
+    return result

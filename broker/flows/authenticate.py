@@ -1,0 +1,119 @@
+"""A signed request becomes a caller: key, token, expiry, owner, signature, in AWS's order.
+
+Nothing that the request says is believed before the signature matched. An unknown access key costs what a known
+one does: its signature is checked against a secret that nobody has.
+"""
+
+import secrets
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+
+from broker.clock import Now
+from broker.directory.model import Snapshot
+from broker.errors import ExpiredToken, InvalidClientTokenId, SignatureDoesNotMatch
+from broker.flows.caller import Caller, federated_caller, role_caller, user_caller
+from broker.ids import TEMPORARY
+from broker.sessions.model import Session, SessionKind, TokenUse
+from broker.sessions.sessions import Sessions
+from broker.sigv4 import (
+    HttpRequest,
+    PresentedSignature,
+    SigningKeys,
+    check_scope,
+    check_time,
+    matches,
+    present,
+    signing_key,
+)
+
+_NOBODYS_SECRET = secrets.token_urlsafe(30)
+
+
+@dataclass(frozen=True, slots=True)
+class Authenticator:
+    """Verifies signed requests. `signing_keys` caches derived keys across requests."""
+
+    sessions: Sessions
+    signing_keys: SigningKeys
+    now: Now
+
+    async def verify(
+        self,
+        request: HttpRequest,
+        *,
+        payload_sha256: str,
+        snapshot: Snapshot,
+        services: Collection[str],
+        noted: Callable[[PresentedSignature], None],
+    ) -> Caller:
+        """The caller who signed `request`.
+
+        `noted` is told the signature as presented, for the audit trail, before anything is decided.
+
+        Raises:
+            MissingAuthenticationToken, IncompleteSignature, SignatureDoesNotMatch, InvalidClientTokenId, ExpiredToken:
+                as STS answers them.
+            StoreUnavailable: a session could not be looked up.
+        """
+        presented = present(request)
+        noted(presented)
+        check_time(presented, self.now())
+        check_scope(presented, services=services, regions=snapshot.settings.sts.regions)
+        if presented.access_key_id.startswith(TEMPORARY):
+            return await self._by_session(request, presented, payload_sha256, snapshot)
+        return self._by_long_term_key(request, presented, payload_sha256, snapshot)
+
+    def _by_long_term_key(
+        self, request: HttpRequest, presented: PresentedSignature, payload_sha256: str, snapshot: Snapshot
+    ) -> Caller:
+        key = snapshot.access_key(presented.access_key_id)
+        user = snapshot.user(key.user_arn) if key is not None else None
+        if key is None or user is None or not key.active:
+            nobodys = signing_key(_NOBODYS_SECRET, presented.date, presented.region, presented.service)
+            matches(request, presented, payload_sha256, nobodys)
+            raise InvalidClientTokenId
+        self._require_match(request, presented, payload_sha256, key.secret)
+        if presented.session_token is not None:
+            raise InvalidClientTokenId
+        return user_caller(snapshot, user, key.access_key_id)
+
+    async def _by_session(
+        self, request: HttpRequest, presented: PresentedSignature, payload_sha256: str, snapshot: Snapshot
+    ) -> Caller:
+        key_id, session_token = presented.access_key_id, presented.session_token
+        if session_token is None:
+            raise InvalidClientTokenId
+        session = await self.sessions.load(key_id)
+        if session is None:
+            if self.sessions.expired(key_id, session_token):
+                raise ExpiredToken
+            raise InvalidClientTokenId
+        secret = self.sessions.signing_secret(session)
+        if not self.sessions.holds(session, session_token) or secret is None or session.use is not TokenUse.SIGV4:
+            raise InvalidClientTokenId
+        caller = caller_of(snapshot, session)
+        if caller is None:
+            raise InvalidClientTokenId
+        self._require_match(request, presented, payload_sha256, secret)
+        return caller
+
+    def _require_match(
+        self, request: HttpRequest, presented: PresentedSignature, payload_sha256: str, secret: str
+    ) -> None:
+        if not matches(request, presented, payload_sha256, self.signing_keys.derive(secret, presented)):
+            raise SignatureDoesNotMatch
+
+
+def caller_of(snapshot: Snapshot, session: Session) -> Caller | None:
+    """The caller of a living session, or None where its role or user is gone (or is another one of that name)."""
+    if session.kind is SessionKind.ASSUMED_ROLE:
+        role = snapshot.role(session.principal_arn)
+        if role is None or role.unique_id != session.principal_id:
+            return None
+        return role_caller(snapshot, role, session)
+    user = snapshot.user(session.principal_arn)
+    if user is None or user.unique_id != session.principal_id:
+        return None
+    if session.kind is SessionKind.FEDERATED_USER:
+        return federated_caller(snapshot, user, session)
+    return user_caller(snapshot, user, session.access_key_id, session)

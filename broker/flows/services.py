@@ -1,0 +1,22 @@
+"""What every flow works with, put together once by the application."""
+
+from dataclasses import dataclass
+
+from broker.clock import Now
+from broker.directory.directory import Directory
+from broker.flows.authenticate import Authenticator
+from broker.flows.denials import Denials
+from broker.sessions.keyring import Keyring
+from broker.sessions.sessions import Sessions
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """One a process."""
+
+    directory: Directory
+    sessions: Sessions
+    keyring: Keyring
+    authenticator: Authenticator
+    denials: Denials
+    now: Now

@@ -1,0 +1,78 @@
+"""Session policies: the documents and managed policies that a request narrows a session with."""
+
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from broker.arn import Arn
+from broker.directory.model import Snapshot
+from broker.errors import MalformedPolicyDocument, PackedPolicyTooLarge, ValidationError
+from broker.policy import Kind, Policy, PolicyError, parse
+
+_PACKED_BYTES = 4096
+"""The space that policies, ARNs and tags share once packed."""
+
+
+@lru_cache(maxsize=2048)
+def compiled(text: str) -> Policy:
+    """An inline session policy, compiled once for many requests. Raises `PolicyError`."""
+    return parse(text, Kind.SESSION, name="session policy", source_type="session")
+
+
+@dataclass(frozen=True, slots=True)
+class SessionPolicies:
+    """What a request passed, checked. `documents` is None where it passed none at all."""
+
+    documents: tuple[str, ...] | None
+    arns: tuple[str, ...]
+    packed_size: int | None
+
+
+def check_document(text: str | None) -> None:
+    """Raises `MalformedPolicyDocument` with every fault and its place."""
+    if text is None:
+        return
+    try:
+        compiled(text)
+    except PolicyError as error:
+        raise MalformedPolicyDocument("; ".join(str(fault) for fault in error.faults)) from error
+
+
+def resolve(
+    snapshot: Snapshot, account: str, policy: str | None, arns: Sequence[str], tags: Mapping[str, str]
+) -> SessionPolicies:
+    """Look up the managed policies and weigh all together.
+
+    Raises:
+        ValidationError: a managed policy does not exist, or is not the account's or AWS's.
+        PackedPolicyTooLarge: past the limit on plain characters, or on the packed size.
+    """
+    for arn in arns:
+        if Arn.parse(arn).account not in {account, "aws"}:
+            raise ValidationError(f"The session policy {arn} belongs to another account than the session.")
+        if snapshot.managed_policy(arn) is None:
+            raise ValidationError(f"Policy {arn} does not exist or is not attachable.")
+    limit = snapshot.settings.sts.session_policy_characters
+    characters = len(policy or "") + sum(len(arn) for arn in arns)
+    if characters > limit:
+        raise PackedPolicyTooLarge(
+            f"The session policies have {characters} characters, at most {limit} are accepted: "
+            "pass a smaller policy or fewer policy ARNs."
+        )
+    documents = None if policy is None and not arns else (policy,) if policy is not None else ()
+    return SessionPolicies(documents, tuple(arns), packed_size(policy, arns, tags))
+
+
+def packed_size(policy: str | None, arns: Sequence[str], tags: Mapping[str, str]) -> int | None:
+    """Percent of the space used, None where nothing was passed. Raises `PackedPolicyTooLarge` over 100."""
+    if policy is None and not arns and not tags:
+        return None
+    parts = [policy or "", *arns, *(f"{key}={value}" for key, value in tags.items())]
+    packed = len(zlib.compress("\n".join(parts).encode()))
+    percent = -(-100 * packed // _PACKED_BYTES)
+    if percent > 100:
+        what = "Packed policy" if policy is not None or arns else "Packed size of session tags"
+        advice = ", please use smaller policy." if what == "Packed policy" else "."
+        raise PackedPolicyTooLarge(f"{what} consumes {percent}% of allotted space{advice}")
+    return percent

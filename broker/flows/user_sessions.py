@@ -1,0 +1,111 @@
+"""Sessions of users: GetSessionToken (the user itself) and GetFederationToken (the user's rights, narrowed)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+from broker import arn
+from broker.directory.model import Snapshot, User
+from broker.errors import AccessDenied
+from broker.flows import session_policies, tags
+from broker.flows.caller import Caller, Wire, caller_keys, request_keys, resource_control_policies
+from broker.flows.services import Services
+from broker.policy import Request, RequestContext, decide
+from broker.sessions.model import Grant, Minted, SessionKind, merged_tags
+
+
+@dataclass(frozen=True, slots=True)
+class Federated:
+    """A federated user's session. `packed_policy_size`: percent, None where nothing was passed."""
+
+    minted: Minted
+    packed_policy_size: int | None
+
+
+async def session_token(services: Services, caller: Caller, wire: Wire, duration: timedelta) -> Minted:
+    """Credentials of the calling user; no policy is asked, as AWS asks none."""
+    user = _user(caller)
+    issued_at = int(services.now().timestamp())
+    grant = Grant(
+        kind=SessionKind.USER,
+        account=user.account,
+        arn=user.arn,
+        user_id=user.unique_id,
+        principal_arn=user.arn,
+        principal_id=user.unique_id,
+        name=user.name,
+        issued_at=issued_at,
+        expires_at=issued_at + int(duration.total_seconds()),
+        source_ip=wire.source_ip,
+    )
+    return await services.sessions.mint(grant, principal_tags=user.tags)
+
+
+async def federation_token(
+    services: Services,
+    snapshot: Snapshot,
+    caller: Caller,
+    wire: Wire,
+    *,
+    name: str,
+    duration: timedelta,
+    policy: str | None,
+    policy_arns: tuple[str, ...],
+    tags: Sequence[tuple[str, str]],
+) -> Federated:
+    """Credentials of a federated user. Without session policies it may nothing but what resources grant it by name.
+
+    Raises:
+        AccessDenied, MalformedPolicyDocument, PackedPolicyTooLarge, InvalidParameterValue, ValidationError.
+    """
+    user = _user(caller)
+    session_policies.check_document(policy)
+    session_tags = combine_tags(tags)
+    subject = arn.federated_user(user.account, name, snapshot.settings.sts.partition)
+
+    now = services.now()
+    single, many = caller_keys(caller, now)
+    single.update(request_keys(wire, now))
+    for key, value in session_tags.items():
+        single[f"aws:RequestTag/{key}"] = value
+    if session_tags:
+        many["aws:TagKeys"] = tuple(session_tags)
+    context = RequestContext(single, many)
+    policies = replace(caller.policies, rcps=resource_control_policies(snapshot, user.account))
+    for action in ("sts:GetFederationToken", *(["sts:TagSession"] if session_tags else [])):
+        asked = Request(caller.principal, action, subject, context, user.account)
+        if not decide(asked, policies).allowed:
+            raise services.denials.denied(
+                f"User: {user.arn} is not authorized to perform: {action} on resource: {subject}", asked, policies
+            )
+
+    passed = session_policies.resolve(snapshot, user.account, policy, policy_arns, session_tags)
+    issued_at = int(now.timestamp())
+    grant = Grant(
+        kind=SessionKind.FEDERATED_USER,
+        account=user.account,
+        arn=subject,
+        user_id=f"{user.account}:{name}",
+        principal_arn=user.arn,
+        principal_id=user.unique_id,
+        name=name,
+        issued_at=issued_at,
+        expires_at=issued_at + int(duration.total_seconds()),
+        session_policies=passed.documents or (),
+        session_policy_arns=passed.arns,
+        tags=session_tags,
+        source_ip=wire.source_ip,
+    )
+    minted = await services.sessions.mint(grant, principal_tags=merged_tags(user.tags, session_tags))
+    return Federated(minted, passed.packed_size)
+
+
+def combine_tags(requested: Sequence[tuple[str, str]]) -> dict[str, str]:
+    """Session tags of a federated user: none is inherited, none is transitive."""
+    return dict(tags.combine(requested, (), None).requested)
+
+
+def _user(caller: Caller) -> User:
+    if caller.user is None or caller.session is not None:
+        raise AccessDenied("Only the long-term access keys of a user may call this.")
+    return caller.user

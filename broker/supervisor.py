@@ -1,0 +1,271 @@
+"""`sojourn serve`: one parent that owns the port, the embedded store and the workers; N workers that answer.
+
+The parent has no event loop. It reserves the port, starts the embedded server where one is wanted, forks the workers
+(each listens on the port by itself, SO_REUSEPORT) and then waits for signals: a worker or store that died is started
+again, SIGHUP is passed on, SIGTERM drains. Whatever happens to the parent, its children end with it.
+"""
+
+import asyncio
+import contextlib
+import ctypes
+import errno
+import logging
+import os
+import secrets
+import select
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NoReturn
+
+import uvloop
+from aiohttp import web
+
+from broker.app import build, tls_context
+from broker.audit import Trail
+from broker.clock import utc_now
+from broker.directory.directory import Directory
+from broker.sealing import MasterKeys
+from broker.settings import Settings
+from broker.stores import open_store
+from broker.stores.contract import Store, StoreMisconfigured, StoreUnavailable
+from broker.stores.embedded import EmbeddedServer, EmbeddedServerFailed
+
+DRAIN = 10.0
+"""Seconds that requests in flight get on SIGTERM."""
+_KEEP_ALIVE = 75.0
+_STARTED_WITHIN = 30.0
+_POLL_STORE_EVERY = 0.5
+_BACKLOG = 1024
+_PR_SET_PDEATHSIG = 1
+
+log = logging.getLogger("sojourn")
+
+
+class CannotServe(Exception):
+    """The gateway cannot start; the message says what to change."""
+
+
+@dataclass(slots=True)
+class _Worker:
+    pid: int
+    started: float
+
+
+@dataclass(slots=True)
+class Supervisor:
+    """The parent. `ready` is called once, when every worker listens."""
+
+    directory: Directory
+    masters: MasterKeys
+    audit_path: Path | None
+    ready: Callable[[], None]
+    _workers: list[_Worker] = field(default_factory=list)
+    _embedded: EmbeddedServer | None = None
+    _stopping: bool = False
+
+    @property
+    def _settings(self) -> Settings:
+        return self.directory.snapshot.settings
+
+    def run(self) -> int:
+        """Serve until SIGTERM or SIGINT; the exit status.
+
+        Raises:
+            CannotServe: the port is taken, the store is misconfigured, or the workers do not come up.
+        """
+        signals = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD}
+        signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+        settings = self._settings
+        with reserve(settings.server.host, settings.server.port) as reserved:
+            try:
+                if settings.store.url == "embedded://":
+                    self._embedded = EmbeddedServer(settings.state)
+                    self._embedded.start()
+                _inspect(self.open_store())
+                for _ in range(settings.server.workers):
+                    self._workers.append(self._start_worker(reserved))
+                self.ready()
+                return self._watch(reserved, signals)
+            except (StoreMisconfigured, EmbeddedServerFailed) as error:
+                raise CannotServe(str(error)) from error
+            finally:
+                self._stop_workers()
+                if self._embedded is not None:
+                    self._embedded.stop()
+
+    def open_store(self) -> Store:
+        settings = self._settings
+        return open_store(settings.store.url, now=utc_now, random=secrets.token_bytes, state=settings.state)
+
+    def _watch(self, reserved: socket.socket, signals: set[signal.Signals]) -> int:
+        while True:
+            received = signal.sigtimedwait(signals, _POLL_STORE_EVERY)
+            number = received.si_signo if received is not None else None
+            if number in (signal.SIGTERM, signal.SIGINT):
+                log.info("draining")
+                return 0
+            if number == signal.SIGHUP:
+                for worker in self._workers:
+                    os.kill(worker.pid, signal.SIGHUP)
+            self._revive(reserved)
+            if self._embedded is not None and self._embedded.poll() is not None:
+                log.error("the embedded store ended; starting it again")
+                try:
+                    self._embedded.restart()
+                except EmbeddedServerFailed as error:
+                    log.error("the embedded store does not start: %s", error)
+
+    def _revive(self, reserved: socket.socket) -> None:
+        for position, worker in enumerate(self._workers):
+            if _running(worker.pid):
+                continue
+            log.error("worker %d ended; starting another", worker.pid)
+            if time.monotonic() - worker.started < 1:
+                time.sleep(1)
+            self._workers[position] = self._start_worker(reserved)
+
+    def _start_worker(self, reserved: socket.socket) -> _Worker:
+        """Fork a worker and wait until it listens."""
+        parent = os.getpid()
+        reading, writing = os.pipe()
+        pid = os.fork()
+        if pid == 0:
+            os.close(reading)
+            _be_worker(self, reserved.getsockname(), writing, parent)
+        os.close(writing)
+        started = time.monotonic()
+        try:
+            readable, _, _ = select.select([reading], [], [], _STARTED_WITHIN)
+            if readable and os.read(reading, 1) == b"+":
+                return _Worker(pid, started)
+        finally:
+            os.close(reading)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        raise CannotServe("a worker did not come up; see the log above")
+
+    def _stop_workers(self) -> None:
+        for worker in self._workers:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(worker.pid, signal.SIGTERM)
+        deadline = time.monotonic() + DRAIN + 5
+        for worker in self._workers:
+            while _running(worker.pid):
+                if time.monotonic() > deadline:
+                    os.kill(worker.pid, signal.SIGKILL)
+                time.sleep(0.01)
+
+
+def _running(pid: int) -> bool:
+    try:
+        return os.waitpid(pid, os.WNOHANG)[0] == 0
+    except ChildProcessError:
+        return False
+
+
+def reserve(host: str, port: int) -> socket.socket:
+    """A socket that keeps the port for this gateway's workers; it never listens. Raises `CannotServe`."""
+    family, kind, protocol, _, address = socket.getaddrinfo(
+        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )[0]
+    try:
+        with socket.socket(family, kind, protocol) as probe:
+            # Without SO_REUSEPORT: two gateways must not share a port by accident.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+        return _bind(family, address)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise CannotServe(f"port {port} on {host} is in use; choose another with --port") from error
+        raise CannotServe(f"cannot listen on {host} port {port}: {error.strerror}") from error
+
+
+def _bind(family: int, address: tuple[object, ...]) -> socket.socket:
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    listener.bind(address)
+    return listener
+
+
+def _inspect(store: Store) -> None:
+    """Refuse a store that would break a promise; one that is down may come up later."""
+
+    async def ask() -> None:
+        try:
+            await store.ping()
+        except StoreMisconfigured:
+            raise
+        except StoreUnavailable as error:
+            log.warning("the store does not answer yet: %s", error)
+        finally:
+            await store.close()
+
+    asyncio.run(ask())
+
+
+def _be_worker(supervisor: Supervisor, address: tuple[object, ...], started: int, parent: int) -> NoReturn:
+    """The child's life, from fork to exit."""
+    status = 1
+    try:
+        _die_with(parent)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD})
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_serve(supervisor, address, started))
+        status = 0
+    except Exception:
+        log.exception("the worker failed")
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+
+
+def _die_with(parent: int) -> None:
+    """Linux ends this process when its parent ends, however that happens."""
+    with contextlib.suppress(AttributeError, OSError):
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+async def _serve(supervisor: Supervisor, address: tuple[object, ...], started: int) -> None:
+    directory = supervisor.directory
+    settings = directory.snapshot.settings
+    application = build(
+        directory,
+        supervisor.open_store(),
+        supervisor.masters,
+        Trail(supervisor.audit_path),
+        now=utc_now,
+        random=secrets.token_bytes,
+    )
+    runner = web.AppRunner(
+        application, access_log=None, keepalive_timeout=_KEEP_ALIVE, shutdown_timeout=DRAIN, handle_signals=False
+    )
+    await runner.setup()
+    family = socket.AF_INET6 if len(address) == 4 else socket.AF_INET
+    site = web.SockSite(runner, _bind(family, address), ssl_context=tls_context(settings), backlog=_BACKLOG)
+    await site.start()
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    loop.add_signal_handler(signal.SIGTERM, stop.set)
+    reloads: set[asyncio.Task[object]] = set()
+
+    def reload() -> None:
+        task: asyncio.Task[object] = loop.create_task(directory.reload())
+        reloads.add(task)
+        task.add_done_callback(reloads.discard)
+
+    loop.add_signal_handler(signal.SIGHUP, reload)
+    os.write(started, b"+")
+    os.close(started)
+    await stop.wait()
+    await runner.cleanup()

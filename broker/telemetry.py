@@ -1,0 +1,47 @@
+"""Metrics, in Prometheus's text format.
+
+Where `PROMETHEUS_MULTIPROC_DIR` is set when this is first imported, the workers put their numbers together there.
+"""
+
+import os
+from functools import lru_cache
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, multiprocess
+
+_REQUESTS = Counter("sojourn_requests_total", "Requests answered", ["face", "action", "code"])
+_SECONDS = Histogram(
+    "sojourn_request_seconds",
+    "Time from the request's head to its answer",
+    ["face"],
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5),
+)
+SESSIONS_MINTED = Counter("sojourn_sessions_minted_total", "Sessions minted", ["kind"])
+CONFIGURATION_LOADED = Gauge(
+    "sojourn_configuration_loaded_timestamp_seconds",
+    "When the configuration in force was loaded",
+    multiprocess_mode="max",
+)
+CONFIGURATION_REFUSED = Counter("sojourn_configuration_refused_total", "Reloads refused for faults")
+LOOP_LAG = Histogram(
+    "sojourn_event_loop_lag_seconds",
+    "How late the event loop woke a sleeper",
+    buckets=(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1),
+)
+
+_requests = lru_cache(maxsize=1024)(_REQUESTS.labels)
+_seconds = lru_cache(maxsize=64)(_SECONDS.labels)
+
+
+def answered(face: str, action: str, code: str, seconds: float) -> None:
+    """Count one answered request. `action` must come from a table of ours, never from the caller."""
+    _requests(face, action, code).inc()
+    _seconds(face).observe(seconds)
+
+
+def metrics() -> bytes:
+    """The metrics of all workers, in Prometheus's text format."""
+    if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+        return generate_latest()
+    registry = CollectorRegistry()
+    multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    return generate_latest(registry)

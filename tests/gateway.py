@@ -1,0 +1,128 @@
+"""A gateway as its operator runs it: `sojourn serve` in a process of its own, with a configuration made for the test."""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import boto3
+import yaml
+from botocore.config import Config
+
+SOJOURN = Path(sys.executable).with_name("sojourn")
+STARTED_WITHIN = 30.0
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def write_configuration(directory: Path, accounts: Mapping[str, Any], settings: Mapping[str, Any] | None = None) -> None:
+    """`sojourn.yaml` and one file an account, named by the keys of `accounts`."""
+    (directory / "accounts").mkdir(parents=True, exist_ok=True)
+    (directory / "sojourn.yaml").write_text(yaml.safe_dump(dict(settings or {})))
+    for name, account in accounts.items():
+        (directory / "accounts" / f"{name}.yaml").write_text(yaml.safe_dump(account, sort_keys=False))
+
+
+class Gateway:
+    """One `sojourn serve`. `output` gathers what it prints; `audit` what it puts on record."""
+
+    def __init__(self, directory: Path, *, store: str | None = None, state: Path | None = None, workers: int = 1) -> None:
+        self.directory = directory
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.state = state or directory / "state"
+        self._arguments = ["--workers", str(workers)] + (["--store", store] if store else [])
+        self._log = directory / "gateway.log"
+        self._audit = directory / "audit.jsonl"
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self, *, ready: bool = True) -> None:
+        """Start and wait until it is ready (or, with `ready=False`, alive)."""
+        command = [SOJOURN, "serve", "--config", self.directory, "--port", self.port, "--state", self.state]
+        with self._log.open("ab") as log, self._audit.open("ab") as audit:
+            self.process = subprocess.Popen(
+                [*map(str, command), *self._arguments], stdout=audit, stderr=log, env=clean_environment()
+            )
+        self.wait(ready=ready)
+
+    def wait(self, *, ready: bool = True) -> None:
+        """Wait until it answers."""
+        path = "/health/ready" if ready else "/health/live"
+        deadline = time.monotonic() + STARTED_WITHIN
+        while time.monotonic() < deadline:
+            if self.process is None or self.process.poll() is not None:
+                raise AssertionError(f"the gateway ended:\n{self.log}")
+            with contextlib.suppress(OSError), urllib.request.urlopen(self.url + path, timeout=2) as answer:
+                if answer.status == 200:
+                    return
+            time.sleep(0.02)
+        raise AssertionError(f"the gateway does not answer:\n{self.log}")
+
+    def stop(self) -> int:
+        """SIGTERM; the exit status."""
+        if self.process is None:
+            return 0
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(30)
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+
+    def client(self, service: str = "sts", credentials: Mapping[str, str] | None = None, **options: Any) -> Any:
+        """An unmodified boto3 client; `credentials` is a `Credentials` element or None for an unsigned client."""
+        keys = {}
+        if credentials is not None:
+            keys = {
+                "aws_access_key_id": credentials["AccessKeyId"],
+                "aws_secret_access_key": credentials["SecretAccessKey"],
+                "aws_session_token": credentials.get("SessionToken"),
+            }
+        config = Config(retries={"total_max_attempts": 1}, connect_timeout=5, read_timeout=20)
+        return boto3.client(
+            service, endpoint_url=self.url, region_name=options.pop("region", "us-east-1"), config=config, **keys
+        )
+
+    @property
+    def log(self) -> str:
+        """What it wrote to standard error."""
+        return self._log.read_text() if self._log.exists() else ""
+
+    @property
+    def audit(self) -> list[dict[str, Any]]:
+        """The audit records so far."""
+        lines = self._audit.read_text().splitlines()
+        return [json.loads(line) for line in lines if line.startswith("{")]
+
+
+def clean_environment() -> dict[str, str]:
+    """The environment without what would lead AWS clients, or the gateway, elsewhere."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "SOJOURN_"))}
+    return kept | {"AWS_CONFIG_FILE": "/dev/null", "AWS_SHARED_CREDENTIALS_FILE": "/dev/null", "AWS_EC2_METADATA_DISABLED": "true"}
+
+
+@contextlib.contextmanager
+def running(gateway: Gateway, *, ready: bool = True) -> Iterator[Gateway]:
+    """Start, and stop whatever happens."""
+    gateway.start(ready=ready)
+    try:
+        yield gateway
+    finally:
+        gateway.stop()
