@@ -8,6 +8,7 @@ of statements or policies.
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from typing import NamedTuple
 
 from broker.arn import is_account_id
 from broker.policy.context import RequestContext, fold
@@ -60,8 +61,7 @@ class Verdict(StrEnum):
     IMPLICIT_DENY = "implicitDeny"
 
 
-@dataclass(frozen=True, slots=True)
-class Gates:
+class Gates(NamedTuple):
     """Which layers have an Allow that matches; None where a layer does not apply or is not set.
 
     `scps` has one flag a level. `resource` is the strongest match of the resource policy's Allows.
@@ -119,7 +119,8 @@ class Decision:
                 if scene.principal_match(statement, kind) is not Match.NONE:
                     for name in _names(statement, self.request):
                         if name not in self.request.context:
-                            missing.setdefault(fold(name), name)
+                            key = fold(name)
+                            missing[key] = min(name, missing.get(key, name))
         return tuple(missing[key] for key in sorted(missing))
 
 
@@ -134,7 +135,13 @@ def _names(statement: Statement, request: Request) -> Iterator[str]:
                 yield variable.name
 
 
-_RESOURCE_SIDE_ALONE = frozenset({PrincipalKind.PROVIDER, PrincipalKind.SERVICE, PrincipalKind.ANONYMOUS})
+# Bound once: looking up an enumeration's member costs as much as a test of a statement.
+_ALLOW, _DENY = Effect.ALLOW, Effect.DENY
+_NONE, _ACCOUNT, _PARENT, _EVERYONE, _DIRECT = Match
+_TRUST, _RESOURCE = Kind.TRUST, Kind.RESOURCE
+_ROOT, _FEDERATED_USER, _ANONYMOUS = PrincipalKind.ROOT, PrincipalKind.FEDERATED_USER, PrincipalKind.ANONYMOUS
+_PROVIDER, _SERVICE = PrincipalKind.PROVIDER, PrincipalKind.SERVICE
+_RCP, _SCP, _IDENTITY, _BOUNDARY, _SESSION = Kind.RCP, Kind.SCP, Kind.IDENTITY, Kind.BOUNDARY, Kind.SESSION
 
 
 class Scene:
@@ -148,8 +155,8 @@ class Scene:
         self.action = fold(request.action)
         self.principal = request.principal
         kind = request.principal.kind
-        self.own_side = kind not in _RESOURCE_SIDE_ALONE
-        self.root = kind is PrincipalKind.ROOT
+        self.own_side = not (kind is _PROVIDER or kind is _SERVICE or kind is _ANONYMOUS)
+        self.root = kind is _ROOT
         self.bounded = policies.boundary is not None and self.own_side and not self.root
 
     def applicable(self) -> Iterator[tuple[Kind, Policy]]:
@@ -158,24 +165,24 @@ class Scene:
         A provider, a service or nobody has no side of its own. Identity policies and boundaries do not reach the root.
         """
         policies = self.policies
-        yield from ((Kind.RCP, policy) for policy in policies.rcps)
+        yield from ((_RCP, policy) for policy in policies.rcps)
         if self.own_side:
-            yield from ((Kind.SCP, policy) for level in policies.scps for policy in level)
+            yield from ((_SCP, policy) for level in policies.scps for policy in level)
         if policies.resource is not None:
             yield policies.resource_kind, policies.resource
         if self.own_side and not self.root:
-            yield from ((Kind.IDENTITY, policy) for policy in policies.identity)
+            yield from ((_IDENTITY, policy) for policy in policies.identity)
             if policies.boundary is not None:
-                yield Kind.BOUNDARY, policies.boundary
+                yield _BOUNDARY, policies.boundary
         if self.own_side:
-            yield from ((Kind.SESSION, policy) for policy in policies.session or ())
+            yield from ((_SESSION, policy) for policy in policies.session or ())
 
     def principal_match(self, statement: Statement, kind: Kind) -> Match:
         """How the statement's principal element matches; DIRECT where the kind has none."""
-        if kind is not Kind.RESOURCE and kind is not Kind.TRUST:
-            return Match.DIRECT
+        if kind is not _RESOURCE and kind is not _TRUST:
+            return _DIRECT
         if statement.not_principal:
-            deny = statement.effect is Effect.DENY
+            deny = statement.effect is _DENY
             return not_principal_match(statement.principals, self.principal, deny=deny, bounded=self.bounded)
         return principal_match(statement.principals, self.principal)
 
@@ -205,7 +212,14 @@ def matching(policy: Policy, action: str, request: Request) -> Iterator[Statemen
 
 
 def decide(request: Request, policies: Policies) -> Decision:
-    """Decide; a "no" is a value. Pure, and the same for every order of statements and policies."""
+    """Decide; a "no" is a value. Pure, and the same for every order of statements and policies.
+
+    A policy without principals may stand in any layer that has none, whatever kind it was parsed as: a managed policy
+    can be a boundary.
+
+    Raises:
+        ValueError: a policy stands in a layer whose grammar is another one, which is the caller's mistake.
+    """
     scene = Scene(request, policies)
     denies: list[Matched] = []
     allows: list[Matched] = []
@@ -214,30 +228,33 @@ def decide(request: Request, policies: Policies) -> Decision:
     def collect(kind: Kind, layer: Iterable[Policy]) -> bool:
         allowed = False
         for policy in layer:
+            if policy.kind is not kind and (kind is _RCP or policy.kind.names_principals):
+                raise ValueError(f"{policy!r} cannot act as {kind.value}")
             for statement in matching(policy, action, request):
                 matched = statement.matched if policy.kind is kind else replace(statement.matched, kind=kind)
-                if statement.effect is Effect.ALLOW:
+                if statement.effect is _ALLOW:
                     allowed = True
                     allows.append(matched)
                 else:
                     denies.append(matched)
         return allowed
 
-    collect(Kind.RCP, policies.rcps)
+    if policies.rcps:
+        collect(_RCP, policies.rcps)
     scps: tuple[bool, ...] = ()
     identity = boundary = session = None
     resource = None
     if scene.own_side and policies.scps:
-        scps = tuple([collect(Kind.SCP, level) for level in policies.scps])
+        scps = tuple([collect(_SCP, level) for level in policies.scps])
     if policies.resource is not None:
         resource = _resource_side(scene, policies.resource, allows, denies)
     if scene.own_side:
         if not scene.root:
-            identity = collect(Kind.IDENTITY, policies.identity)
+            identity = collect(_IDENTITY, policies.identity)
             if policies.boundary is not None:
-                boundary = collect(Kind.BOUNDARY, (policies.boundary,))
+                boundary = collect(_BOUNDARY, (policies.boundary,))
         if policies.session is not None:
-            session = collect(Kind.SESSION, policies.session)
+            session = collect(_SESSION, policies.session)
     gates = Gates(identity, boundary, session, scps, resource, scene.cross_account)
     if denies:
         return Decision(Verdict.EXPLICIT_DENY, tuple(denies), gates, (), request, policies)
@@ -247,12 +264,15 @@ def decide(request: Request, policies: Policies) -> Decision:
 
 
 def _resource_side(scene: Scene, policy: Policy, allows: list[Matched], denies: list[Matched]) -> Match:
-    strongest = Match.NONE
+    kind = policy.kind
+    if kind is not _RESOURCE and kind is not _TRUST:
+        raise ValueError(f"{policy!r} cannot be a resource policy")
+    strongest = _NONE
     for statement in matching(policy, scene.action, scene.request):
-        found = scene.principal_match(statement, policy.kind)
-        if found is Match.NONE:
+        found = scene.principal_match(statement, kind)
+        if found is _NONE:
             continue
-        if statement.effect is Effect.ALLOW:
+        if statement.effect is _ALLOW:
             allows.append(statement.matched)
             strongest = max(strongest, found)
         else:
@@ -263,33 +283,33 @@ def _resource_side(scene: Scene, policy: Policy, allows: list[Matched], denies: 
 def _lacking(scene: Scene, gates: Gates) -> tuple[Kind, ...]:
     """The layers that had to allow and did not, where no statement denies."""
     policies = scene.policies
-    match = gates.resource or Match.NONE
+    match = gates.resource or _NONE
     resource_kind = policies.resource_kind
-    trust = resource_kind is Kind.TRUST
+    trust = resource_kind is _TRUST
     if not scene.own_side:
         # Nobody can assume a role: a session needs someone to answer for it.
-        nobody = trust and scene.principal.kind is PrincipalKind.ANONYMOUS
-        return () if match is not Match.NONE and not nobody else (resource_kind,)
+        nobody = trust and scene.principal.kind is _ANONYMOUS
+        return () if match is not _NONE and not nobody else (resource_kind,)
     lacking: list[Kind] = []
     if not all(gates.scps):
-        lacking.append(Kind.SCP)
-    if match is Match.NONE and (trust or gates.cross_account):
+        lacking.append(_SCP)
+    if match is _NONE and (trust or gates.cross_account):
         lacking.append(resource_kind)
-    if gates.cross_account or (trust and match is Match.EVERYONE):
-        match = Match.ACCOUNT
-    if match >= Match.EVERYONE:
+    if gates.cross_account or (trust and match is _EVERYONE):
+        match = _ACCOUNT
+    if match >= _EVERYONE:
         return tuple(lacking)
-    if match is not Match.PARENT and not _identity_allows(scene, gates):
-        lacking.append(Kind.IDENTITY)
+    if match is not _PARENT and not _identity_allows(scene, gates):
+        lacking.append(_IDENTITY)
     if gates.boundary is False:
-        lacking.append(Kind.BOUNDARY)
+        lacking.append(_BOUNDARY)
     if gates.session is False:
-        lacking.append(Kind.SESSION)
+        lacking.append(_SESSION)
     return tuple(lacking)
 
 
 def _identity_allows(scene: Scene, gates: Gates) -> bool:
     """The root, and a federated session which the root made, have everything without an identity policy."""
-    if scene.root or (scene.principal.kind is PrincipalKind.FEDERATED_USER and scene.principal.parent is None):
+    if scene.root or (scene.principal.kind is _FEDERATED_USER and scene.principal.parent is None):
         return True
     return gates.identity is True

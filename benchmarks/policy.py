@@ -1,0 +1,142 @@
+"""Cost of one policy decision, beside Cedar's Python binding in the same run.
+
+Every statement has two actions, one resource with a variable, StringEquals and IpAddress; the one in the middle
+allows. Both engines have their policies parsed beforehand; both get a new request each time. "same resource": all
+statements are about the same actions and resource, so nothing but their conditions tells them apart.
+"""
+
+import json
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from broker.policy import Kind, Policies, Principal, PrincipalKind, Request, RequestContext, decide, parse
+
+COUNTS = (1, 10, 100)
+_ROUNDS = 7
+_SECONDS_A_ROUND = 0.05
+_USER = Principal(PrincipalKind.USER, "arn:aws:iam::111122223333:user/alice", "111122223333")
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """Microseconds per decision with `statements` statements; `cedar` is None where cedarpy is not installed."""
+
+    statements: int
+    sojourn: float
+    sojourn_same_resource: float
+    cedar: float | None
+
+
+def run() -> list[Row]:
+    """Measure and print the table."""
+    rows = [Row(count, _cost(_ours(count)), _cost(_ours(count, same=True)), _peer(count)) for count in COUNTS]
+    print("Policy decision, microseconds (median of rounds)")
+    print(f"{'statements':>10} {'sojourn':>9} {'same resource':>14} {'cedarpy':>9} {'sojourn/cedarpy':>16}")
+    for row in rows:
+        cedar = "-" if row.cedar is None else f"{row.cedar:.1f}"
+        share = "-" if row.cedar is None else f"{row.sojourn / row.cedar:.3f}"
+        print(f"{row.statements:>10} {row.sojourn:>9.1f} {row.sojourn_same_resource:>14.1f} {cedar:>9} {share:>16}")
+    return rows
+
+
+def _cost(decision: Callable[[], object]) -> float:
+    """Microseconds a call: the median of several short rounds."""
+    start = time.perf_counter()
+    decision()
+    once = time.perf_counter() - start
+    number = max(10, int(_SECONDS_A_ROUND / max(once, 1e-6)))
+    costs = []
+    for _ in range(_ROUNDS):
+        start = time.perf_counter()
+        for _ in range(number):
+            decision()
+        costs.append((time.perf_counter() - start) / number * 1e6)
+    return statistics.median(costs)
+
+
+def _ours(count: int, *, same: bool = False) -> Callable[[], object]:
+    middle = count // 2
+    statements = [
+        {
+            "Effect": "Allow",
+            "Action": ["s3:GetObject", "s3:PutObject"],
+            "Resource": f"arn:aws:s3:::bucket-{middle if same else number}/${{aws:username}}/*",
+            "Condition": {
+                "StringEquals": {"aws:PrincipalTag/team": f"team-{number}"},
+                "IpAddress": {"aws:SourceIp": f"10.{number}.0.0/16"},
+            },
+        }
+        for number in range(count)
+    ]
+    document = json.dumps({"Version": "2012-10-17", "Statement": statements})
+    policies = Policies(identity=[parse(document, Kind.IDENTITY)])
+    resource = f"arn:aws:s3:::bucket-{middle}/alice/report.txt"
+    values = {
+        "aws:username": "alice",
+        "aws:PrincipalTag/team": f"team-{middle}",
+        "aws:SourceIp": f"10.{middle}.2.3",
+        "aws:PrincipalArn": _USER.arn,
+        "aws:SecureTransport": "true",
+    }
+
+    def decision() -> bool:
+        request = Request(_USER, "s3:GetObject", resource, RequestContext(values))
+        return decide(request, policies).allowed
+
+    if not decision():
+        raise RuntimeError("the statement in the middle does not allow")
+    return decision
+
+
+def _peer(count: int) -> float | None:
+    try:
+        import cedarpy
+    except ImportError:
+        return None
+    middle = count // 2
+    policies = cedarpy.PolicySet.from_str(
+        "\n".join(
+            'permit(principal, action in [Action::"GetObject", Action::"PutObject"], resource) when {'
+            f' resource.bucket == "bucket-{number}" && resource.folder == principal.username'
+            f' && principal.team == "team-{number}" && context.source_ip.isInRange(ip("10.{number}.0.0/16")) }};'
+            for number in range(count)
+        )
+    )
+    entities = cedarpy.Entities.from_json_str(
+        json.dumps(
+            [
+                {
+                    "uid": {"type": "User", "id": "alice"},
+                    "attrs": {"username": "alice", "team": f"team-{middle}"},
+                    "parents": [],
+                },
+                {
+                    "uid": {"type": "Object", "id": "report.txt"},
+                    "attrs": {"bucket": f"bucket-{middle}", "folder": "alice"},
+                    "parents": [],
+                },
+            ]
+        )
+    )
+
+    def decision() -> bool:
+        request = {
+            "principal": 'User::"alice"',
+            "action": 'Action::"GetObject"',
+            "resource": 'Object::"report.txt"',
+            "context": {
+                "source_ip": {"__extn": {"fn": "ip", "arg": f"10.{middle}.2.3"}},
+                "secure_transport": True,
+            },
+        }
+        return bool(cedarpy.is_authorized(request, policies, entities).allowed)
+
+    if not decision():
+        raise RuntimeError("Cedar's policy in the middle does not permit")
+    return _cost(decision)
+
+
+if __name__ == "__main__":
+    run()
