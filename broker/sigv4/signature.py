@@ -8,14 +8,15 @@ import hmac
 import re
 from collections import OrderedDict
 from dataclasses import dataclass
-from urllib.parse import quote, unquote_to_bytes
+from urllib.parse import quote
 
 from broker.errors import MalformedQueryString
-from broker.sigv4.encoding import canonical_component, check_escapes
+from broker.sigv4.encoding import canonical_component, check_escapes, unescape
 from broker.sigv4.presented import ALGORITHM, HttpRequest, PresentedSignature
 
 UNSIGNED_PAYLOAD = "UNSIGNED-PAYLOAD"
 
+_UNSIGNED = re.compile(rf"{UNSIGNED_PAYLOAD}|STREAMING-[A-Z0-9-]+")
 _BLANKS = re.compile(r"[ \t]+")
 
 
@@ -99,16 +100,14 @@ def canonical_request(
     path = canonical_path(request.path, rules)
     if payload is None or path is None:
         return None
-    lines = [request.method, path, canonical_query(request.query, presigned=presented.presigned)]
+    lines = [request.method, path, canonical_query(request.query)]
     for name in presented.signed_headers:
         values = request.values.get(name)
         if values is None:
             return None
         lines.append(f"{name}:{canonical_value(values[0]) if len(values) == 1 else _joined(values)}")
     lines += ("", ";".join(presented.signed_headers), payload)
-    canonical = "\n".join(lines)
-    # A line feed inside a part could make two requests look the same.
-    return canonical if canonical.count("\n") == len(lines) - 1 else None
+    return "\n".join(lines)
 
 
 def payload_hash(presented: PresentedSignature, payload_sha256: str, rules: Rules) -> str | None:
@@ -118,8 +117,7 @@ def payload_hash(presented: PresentedSignature, payload_sha256: str, rules: Rule
         return UNSIGNED_PAYLOAD if rules.unsigned_payload and presented.presigned else payload_sha256
     if declared == payload_sha256:
         return declared
-    unsigned = declared == UNSIGNED_PAYLOAD or declared.startswith("STREAMING-")
-    return declared if rules.unsigned_payload and unsigned else None
+    return declared if rules.unsigned_payload and _UNSIGNED.fullmatch(declared) else None
 
 
 def canonical_path(path: str, rules: Rules) -> str | None:
@@ -133,7 +131,7 @@ def canonical_path(path: str, rules: Rules) -> str | None:
             check_escapes(path)
         except MalformedQueryString:
             return None
-        return quote(unquote_to_bytes(path.encode("utf-8", "surrogateescape")), safe="/~")
+        return quote(unescape(path), safe="/~")
     kept: list[str] = []
     for segment in path.split("/"):
         if segment == "..":
@@ -144,8 +142,8 @@ def canonical_path(path: str, rules: Rules) -> str | None:
     return quote(normal.encode("utf-8", "surrogateescape"), safe="/~")
 
 
-def canonical_query(query: str, *, presigned: bool) -> str:
-    """The query as signed: decoded, encoded again, sorted; a presigned request's signature left out."""
+def canonical_query(query: str) -> str:
+    """The query as signed: decoded, encoded again, sorted; the signature itself left out."""
     if not query:
         return ""
     pairs = []
@@ -154,7 +152,7 @@ def canonical_query(query: str, *, presigned: bool) -> str:
             name, _, value = pair.partition("=")
             pairs.append((canonical_component(name), canonical_component(value)))
     pairs.sort()
-    return "&".join(f"{name}={value}" for name, value in pairs if not (presigned and name == "X-Amz-Signature"))
+    return "&".join(f"{name}={value}" for name, value in pairs if name != "X-Amz-Signature")
 
 
 def canonical_value(value: str) -> str:

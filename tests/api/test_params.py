@@ -221,7 +221,17 @@ def test_braces_in_an_arn_are_text() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["Foo", "roleArn", "ProvidedContexts.member.1.ProviderArn", "RoleArn.member.1", "Tag.Key", "X-Amz-Date"]
+    "name",
+    [
+        "Foo",
+        "roleArn",
+        "ProvidedContexts.member.1.ProviderArn",
+        "RoleArn.member.1",
+        "Tag.Key",
+        "Tags.",
+        "Tagsx",
+        "X-Amz-Date",
+    ],
 )
 def test_an_unknown_parameter_is_refused_by_name(name: str) -> None:
     assert refusal(GOOD | {name: "v4lue"}) == (

@@ -1,5 +1,6 @@
 """What is refused before any key is looked up, in AWS's order and words."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -13,6 +14,7 @@ from broker.errors import (
     SignatureDoesNotMatch,
 )
 from broker.sigv4 import S3, HttpRequest, SigningKeys, check_scope, check_time, present, signing_key
+from broker.sigv4.signature import canonical_request
 from tests.sigv4.signing import EMPTY_SHA256, FORM, SECRET, Signed, signed, verify
 
 DATE = "20150830T123600Z"
@@ -153,6 +155,8 @@ def test_a_wellformed_signature_is_read() -> None:
         (received(GOOD.replace("host;", "host;host;")), SignatureDoesNotMatch, MISMATCH),
         (received(GOOD.replace("host;", ";host;")), SignatureDoesNotMatch, MISMATCH),
         (received(GOOD.replace("host;", "Accept;host;")), SignatureDoesNotMatch, MISMATCH),
+        (received(GOOD.replace("host;", "a b;host;")), SignatureDoesNotMatch, MISMATCH),
+        (received(GOOD.replace("host;", "a\nb;host;")), SignatureDoesNotMatch, MISMATCH),
         (received(x_amz_security_token="t"), SignatureDoesNotMatch, MISMATCH),
         # Step 9: the date.
         (received(x_amz_date="2015-08-30T12:36:00Z"), IncompleteSignature, ISO_TEXT.format("2015-08-30T12:36:00Z")),
@@ -160,6 +164,11 @@ def test_a_wellformed_signature_is_read() -> None:
         (received(x_amz_date="20151330T123600Z"), IncompleteSignature, ISO_TEXT.format("20151330T123600Z")),
         (received(x_amz_date="20150830T123660Z"), IncompleteSignature, ISO_TEXT.format("20150830T123660Z")),
         (received(x_amz_date="٢0150830T123600Z"), IncompleteSignature, ISO_TEXT.format("٢0150830T123600Z")),
+        (
+            presigned(Date="Sun, 30 Aug 2015 12:36:00 GMT"),
+            IncompleteSignature,
+            ISO_TEXT.format("Sun, 30 Aug 2015 12:36:00 GMT"),
+        ),
         (presigned(Date="20150830"), IncompleteSignature, ISO_TEXT.format("20150830")),
         (
             received(x_amz_date=None, date="Sun, 30 Foo 2015 12:36:00 GMT"),
@@ -225,6 +234,24 @@ def test_a_presigned_request_takes_no_token_from_a_header() -> None:
     request = presigned()
     with pytest.raises(IncompleteSignature, match="query string only"):
         present(HttpRequest("GET", "/", request.query, [*request.headers, ("X-Amz-Security-Token", "t")]))
+
+
+def test_a_presigned_request_declares_one_payload_hash() -> None:
+    request = presigned(**{"Content-Sha256": EMPTY_SHA256})
+    assert present(request).content_sha256 == EMPTY_SHA256
+    for declared, accepted in ((EMPTY_SHA256, True), ("UNSIGNED-PAYLOAD", False)):
+        both = HttpRequest("GET", "/", request.query, [*request.headers, ("X-Amz-Content-Sha256", declared)])
+        if accepted:
+            assert present(both).content_sha256 == declared
+        else:
+            with pytest.raises(IncompleteSignature, match="given twice"):
+                present(both)
+
+
+def test_what_is_repeated_in_a_refusal_is_bounded() -> None:
+    with pytest.raises(IncompleteSignature) as refusal:
+        present(received("A" * 100_000))
+    assert len(refusal.value.message) < 1100
 
 
 def test_the_date_header_serves_without_x_amz_date() -> None:
@@ -329,6 +356,14 @@ def test_a_region_that_cannot_be_one_is_refused(region: str) -> None:
         check_scope(present(received(GOOD.replace("us-east-1", region))), services={"sts"})
 
 
+@pytest.mark.parametrize("service", ["", "s3/x", "é", "a b", "x" * 65])
+def test_a_service_that_cannot_be_one_is_refused_where_any_is_admitted(service: str) -> None:
+    presented = present(received())
+    check_scope(presented, services=())
+    with pytest.raises(SignatureDoesNotMatch, match="correct service"):
+        check_scope(replace(presented, service=service), services=())
+
+
 @pytest.mark.parametrize("key_id", ["", "A" * 129, "session:x", "ÅKIA", "AKIA EXAMPLE", "AKIA\n"])
 def test_an_access_key_id_that_cannot_be_one_is_refused(key_id: str) -> None:
     presented = present(received(GOOD.replace("AKIDEXAMPLE", key_id)))
@@ -377,6 +412,35 @@ def test_s3_takes_an_unsigned_payload() -> None:
     refuse(signed("PUT", "/b/k", body=b"one", service="s3").bent(body=b"two"))
 
 
+def test_s3_takes_a_streaming_payload_and_no_other_word_for_one() -> None:
+    for declared in ("STREAMING-UNSIGNED-PAYLOAD-TRAILER", "STREAMING-AWS4-HMAC-SHA256-PAYLOAD"):
+        verify(signed("PUT", "/b/k", headers={"X-Amz-Content-Sha256": declared}), S3)
+    for declared in ("UNSIGNED", "STREAMING-", "STREAMING-\nX", "unsigned-payload", "0" * 64):
+        presented = replace(present(signed().request), content_sha256=declared)
+        assert canonical_request(signed().request, presented, EMPTY_SHA256, S3) is None
+
+
+def test_s3_takes_the_payload_of_a_signed_request_that_declares_none() -> None:
+    verify(signed("PUT", "/b/k", body=b"one"), S3)
+
+
+def test_a_signed_header_that_is_not_there_is_no_empty_one() -> None:
+    sent = signed(headers={"x-a": ""})
+    verify(sent)
+    without = sent.with_header("x-a", None)
+    assert canonical_request(without.request, present(without.request), EMPTY_SHA256) is None
+
+
+@pytest.mark.parametrize("value", ["a\tb", "\ta b\t", "a \t  b"])
+def test_blanks_in_a_header_value_count_as_one_space(value: str) -> None:
+    verify(signed(headers={"x-a": "a b"}).with_header("x-a", value))
+
+
+def test_a_plus_in_a_query_is_a_space() -> None:
+    verify(signed("GET", "/?a=b%20c&d%20e=").bent(query="a=b+c&d+e="))
+    refuse(signed("GET", "/?a=b%2Bc").bent(query="a=b+c"))
+
+
 def test_a_line_feed_in_a_header_cannot_stand_for_another_header() -> None:
     sent = signed(headers={"x-a": "1", "x-b": "2"})
     refuse(sent.with_header("x-a", "1\nx-b:2").with_header("x-b", ""))
@@ -403,4 +467,9 @@ def test_signing_keys_are_kept_by_secret_and_scope_and_bounded() -> None:
     assert keys.derive("rotated", presented) != one
     keys.derive("third", presented)
     assert len(keys) == 2
-    assert keys.derive(SECRET, presented) == one
+    again = keys.derive(SECRET, presented)
+    assert (again, again is one) == (one, False)
+    keys.derive("third", presented)
+    keys.derive(SECRET, presented)
+    keys.derive("fourth", presented)
+    assert keys.derive(SECRET, presented) is again
