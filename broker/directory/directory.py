@@ -97,5 +97,4 @@ class Directory:
             accounts = account_files(self._path)
         except OSError:
             accounts = ()
-        gone = set(self._seen) - set(accounts)
-        return {path: Stamp.of(path) for path in (*gone, *accounts)}
+        return {path: Stamp.of(path) for path in {*self._seen, *accounts}}

@@ -58,9 +58,9 @@ def _key_set(file: LoadedFile) -> LoadedFile:
         value = None
     keys = value.get("keys") if isinstance(value, dict) else None
     if not isinstance(keys, list) or not keys or not all(isinstance(key, dict) for key in keys):
-        raise ValueError(f"{file.path}: must be a JSON Web Key Set with at least one key")
+        raise ValueError("must name a JSON Web Key Set with at least one key")
     if any(key.get("kty") == "oct" or "d" in key for key in keys):
-        raise ValueError(f"{file.path}: must hold public keys only")
+        raise ValueError("must name a key set of public keys only")
     return file
 
 
@@ -102,7 +102,7 @@ def _certificate(file: LoadedFile) -> LoadedFile:
     try:
         load_pem_x509_certificates(file.content)
     except ValueError:
-        raise ValueError(f"{file.path}: holds no PEM certificate that can be read") from None
+        raise ValueError("names a file without a PEM certificate that can be read") from None
     return file
 
 
@@ -195,7 +195,7 @@ def _revocations(file: LoadedFile) -> LoadedFile:
     try:
         load_pem_x509_crl(file.content)
     except ValueError:
-        raise ValueError(f"{file.path}: holds no PEM certificate revocation list that can be read") from None
+        raise ValueError("names a file without a PEM certificate revocation list that can be read") from None
     return file
 
 

@@ -189,7 +189,7 @@ class AccountReader:
             self.complete = False
             if document is not None:
                 self._faults.append(document.fault((), "must be a mapping that describes an account"))
-        elif document.value.keys() & {section.key for section in _PRINTED}:
+        elif _is_printed(document.value):
             # References are no references there: whoever may describe a role in AWS must not read our environment.
             self._read_printed(document, document.value)
         else:
@@ -282,6 +282,11 @@ def _naming(kind: str, name: str, path: str, account: str, partition: str) -> tu
         arn = entity_arn(partition, account, kind, path, name)
         return lambda _inline: arn, "aws-managed" if account == "aws" else "user-managed"
     return lambda _inline: f"{kind} {name} of {account}", "none"
+
+
+def _is_printed(value: dict[str, object]) -> bool:
+    """Whether this is what the AWS command line prints; `Policies` alone may be one of ours, misplaced."""
+    return "Account" not in value and any(section.key in value for section in _PRINTED)
 
 
 def _printed_account(value: dict[str, object]) -> str | None:

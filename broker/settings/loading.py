@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from broker.settings.documents import Location
-from broker.settings.faults import Fault
+from broker.settings.faults import Fault, Stamp
 from broker.settings.model import Settings, SettingsFile
 from broker.settings.shape import Place, validate
 from broker.settings.sources import Sources
@@ -54,8 +54,8 @@ def load_settings(
     The state directory is `--state`, else `SOJOURN_STATE`, else `state` in the configuration directory.
     """
     path = sources.directory / FILE
-    if not path.is_file():
-        sources.stamps[path] = None
+    sources.stamps[path] = Stamp.of(path)
+    if sources.stamps[path] is None:
         faults.append(Fault(path, 1, "there is no such file; an empty one takes every default"))
         return None
     document = sources.document(path, faults)

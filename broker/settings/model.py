@@ -103,9 +103,9 @@ def _private_key(file: LoadedFile) -> LoadedFile:
     try:
         key = load_pem_private_key(file.content, password=None)
     except (ValueError, TypeError):
-        raise ValueError(f"{file.path}: holds no PEM private key that can be read without a password") from None
+        raise ValueError("names a file without a PEM private key that can be read without a password") from None
     if not isinstance(key, RSAPrivateKey) or key.key_size < _MIN_RSA_BITS:
-        raise ValueError(f"{file.path}: must be an RSA key of at least {_MIN_RSA_BITS} bits")
+        raise ValueError(f"must be an RSA key of at least {_MIN_RSA_BITS} bits")
     return file
 
 

@@ -10,6 +10,7 @@ from pydantic_core import ErrorDetails
 
 from broker.settings.documents import Document, Location
 from broker.settings.faults import Fault
+from broker.settings.sources import Unresolved
 
 _PRINTABLE_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,31}")
 _SHOULD = re.compile(r"^(Input|String|List|Tuple|Dictionary|Value) should ")
@@ -64,6 +65,8 @@ def validate(shape: type[_S], value: object, place: Place, faults: list[Fault], 
     missing = {each["loc"] for each in errors if each["type"] == "missing"}
     for each in errors:
         location = each["loc"]
+        if isinstance(each["input"], Unresolved) or _follows(each, errors):
+            continue
         if each["type"] == "extra_forbidden":
             near = _nearest(shape, location)
             # A misspelt key explains the one that is missing.
@@ -75,6 +78,14 @@ def validate(shape: type[_S], value: object, place: Place, faults: list[Fault], 
     for location in missing:
         faults.append(place(location[:-1], f"{_path(location)} is required"))
     return None
+
+
+def _follows(error: ErrorDetails, errors: Sequence[ErrorDetails]) -> bool:
+    """Whether a list is only too short because of faulty items, which are not counted."""
+    location = error["loc"]
+    return error["type"] == "too_short" and any(
+        len(each["loc"]) > len(location) and each["loc"][: len(location)] == location for each in errors
+    )
 
 
 def _faults(error: ErrorDetails, place: Place) -> Iterator[Fault]:
@@ -103,7 +114,8 @@ def _unknown(location: Location, near: str | None) -> str:
     key = str(location[-1])
     # What stands at a key's place may be a secret that slipped there; only what looks like a key is printed.
     shown = f"unknown key {key}" if near or _PRINTABLE_KEY.fullmatch(key) else "unknown key"
-    return f"{shown}; did you mean {near}?" if near else shown
+    where = f"{_path(location[:-1])}: " if len(location) > 1 else ""
+    return f"{where}{shown}; did you mean {near}?" if near else f"{where}{shown}"
 
 
 def _nearest(shape: type[BaseModel], location: Location) -> str | None:

@@ -30,6 +30,12 @@ class LoadedFile:
         return self.content.decode()
 
 
+class Unresolved(str):
+    """A text whose references could not be put in; that is reported already."""
+
+    __slots__ = ()
+
+
 class Sources:
     """Reads what a configuration directory names and remembers each file's stamp; paths are relative to `directory`."""
 
@@ -43,7 +49,8 @@ class Sources:
         """A text file's content.
 
         Raises:
-            ValueError: it cannot be read, is too large or is not UTF-8; the message names the path only.
+            ValueError: it cannot be read, is too large or is not UTF-8. The message leaves the path out: what was
+                put in as a path may be a secret in the wrong place.
         """
         full = self.directory / path
         if full in self._loaded:
@@ -55,13 +62,12 @@ class Sources:
                 content = stream.read(MAX_FILE + 1)
             content.decode()
         except UnicodeDecodeError:
-            raise ValueError(f"{full}: not UTF-8 text") from None
-        except OSError as error:
-            raise ValueError(f"{full}: {error.strerror}") from None
-        except ValueError:
-            raise ValueError("a file's path holds a character that is not allowed there") from None
+            raise ValueError("is not UTF-8 text") from None
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "not a path"
+            raise ValueError(f"cannot be read: {reason}") from None
         if len(content) > MAX_FILE:
-            raise ValueError(f"{full}: larger than {MAX_FILE // 2**20} MiB")
+            raise ValueError(f"is larger than {MAX_FILE // 2**20} MiB")
         self._loaded[full] = LoadedFile(full, content)
         return self._loaded[full]
 
@@ -70,7 +76,7 @@ class Sources:
         try:
             text = self.file(path).text.removeprefix("\ufeff")
         except ValueError as error:
-            faults.append(Fault(path, 1, str(error).removeprefix(f"{path}: ")))
+            faults.append(Fault(path, 1, str(error)))
             return None
         return parse(path, text, faults)
 
@@ -84,7 +90,7 @@ class Sources:
                 return _REFERENCE.sub(self._replacement, value)
             except ValueError as error:
                 faults.append(document.fault(location, str(error)))
-                return value
+                return Unresolved(value)
         if isinstance(value, list):
             return [self._resolve(document, item, (*location, i), faults) for i, item in enumerate(value)]
         if isinstance(value, dict):
@@ -105,7 +111,10 @@ class Sources:
         elif kind == "file":
             if not name:
                 raise ValueError("${file:PATH} needs a path")
-            text = self.file(name).text
+            try:
+                text = self.file(name).text
+            except ValueError as error:
+                raise ValueError(f"the file {name} {error}") from None
         else:
             raise ValueError("only ${env:NAME} and ${file:PATH} can be put in here")
         return text.removesuffix("\n").removesuffix("\r")

@@ -83,7 +83,10 @@ def _loaded(value: object, info: ValidationInfo) -> LoadedFile:
     if isinstance(value, LoadedFile):
         return value
     if isinstance(value, str) and isinstance(info.context, HasSources):
-        return info.context.sources.file(value)
+        try:
+            return info.context.sources.file(value)
+        except ValueError as error:
+            raise ValueError(f"names a file that {error}; paths are relative to the configuration directory") from None
     raise ValueError("must be the path of a file")
 
 
@@ -91,7 +94,7 @@ def _certificates(file: LoadedFile) -> LoadedFile:
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=file.text)
     except (ssl.SSLError, ValueError):
-        raise ValueError(f"{file.path}: holds no PEM certificate that can be read") from None
+        raise ValueError("names a file without a PEM certificate that can be read") from None
     return file
 
 
