@@ -154,10 +154,11 @@ class Line:
         while True:
             await self._wake.wait()
             self._wake.clear()
-            commands, self._queued = self._queued, []
+            if self._stalled is None or self._stalled.done():
+                return
             if not connection.is_connected:  # redis-py would connect anew here, past the line's own checks
-                self._queued = commands
                 raise StoreUnavailable("the connection is closed")
+            commands, self._queued = self._queued, []
             if commands:
                 self._sent.extend(commands)
                 await connection.send_packed_command([command.packed for command in commands], check_health=False)
@@ -199,9 +200,9 @@ class Line:
         else:
             self._suspect = None
             if self._stalled is None:  # between two connections
-                self._fail(TimeoutError("no answer in time"), queued=True)
+                self._fail(TimeoutError(), queued=True)
             else:
-                self._break(TimeoutError("no answer in time"))
+                self._break(TimeoutError())
 
     def _break(self, error: Exception) -> None:
         if self._stalled is not None and not self._stalled.done():
@@ -225,4 +226,4 @@ def type_of(error: Exception) -> type[StoreUnavailable]:
 
 def text_of(error: BaseException) -> str:
     """What to say of `error`: redis-py's texts hold hosts and reasons, never passwords."""
-    return str(error) or type(error).__name__
+    return str(error) or ("no answer in time" if isinstance(error, TimeoutError) else type(error).__name__)

@@ -1,7 +1,7 @@
 """The store on Redis or Valkey: one command per verb, so atomicity is the server's own.
 
 Keys: `sojourn:KEY` a record or counter, `sojourn/index:{NAME}` and `sojourn/expiry:{NAME}` the two orders of an
-index (by score, by expiry), `sojourn/epoch`, `sojourn/probe` and `sojourn/barrier` the store's own. A record is kept
+index (by score, by expiry), `sojourn/epoch` and others the store's own. A record is kept
 as `KEY NUL VALUE` and its key is compared on every read: a value that came for another key ends the connection.
 """
 
@@ -15,20 +15,18 @@ from typing import Any
 
 from broker.clock import Now
 from broker.stores import server
+from broker.stores.barrier import Barrier
 from broker.stores.contract import Epoch, IndexEntry, StoreUnavailable
 from broker.stores.epoch import Memory, renew
 from broker.stores.line import Argument, Line, MissingScript, Opener
 
 _NAME = re.compile(r"[!-~]{1,512}", re.ASCII)
-_EPOCH, _PROBE, _BARRIER = "sojourn/epoch", "sojourn/probe", "sojourn/barrier"
+_EPOCH, _PROBE = "sojourn/epoch", "sojourn/probe"
 
 # Seconds that an index outlives the last of its members at most; extending in such steps saves a command per entry.
 _INDEX_SLACK = 600
 # Expired members dropped per entry added: more than one, so that an index shrinks to its living members.
 _TRIMMED = 8
-# A sync of the append-only file is at most about a second away under `everysec`.
-_BARRIER_SECONDS = 1.25
-_BARRIER_PAUSE = 0.05
 
 
 class _Script:
@@ -96,12 +94,8 @@ class RedisStore:
     """A `Store`. Connects by itself when first used and whenever the connection is lost."""
 
     def __init__(self, opener: Opener, *, now: Now, random: Callable[[int], bytes], timeout: float = 1.0) -> None:
-        self._opener = opener
         self._line = Line(opener, timeout=timeout)
-        self._lines = [self._line]
-        self._idle: list[Line] = []
-        self._forming: dict[bool, asyncio.Task[None]] = {}
-        self._waiting = 0
+        self._barrier = Barrier(opener)
         self._now = now
         self._random = random
 
@@ -168,11 +162,7 @@ class RedisStore:
             await self._unfile(index, [_name(member) for member in members])
 
     async def durable(self, *, fsync: bool = True) -> None:
-        # A barrier covers what was answered before it is written: callers join only one that has yet to start.
-        forming = self._forming.get(fsync)
-        if forming is None:
-            forming = self._forming[fsync] = asyncio.create_task(self._barrier(fsync=fsync))
-        await asyncio.shield(forming)
+        await self._barrier.passed(fsync=fsync)
 
     async def epoch(self) -> Epoch:
         for _ in range(3):
@@ -193,7 +183,7 @@ class RedisStore:
         server.check(server.fields(info))
 
     async def close(self) -> None:
-        await asyncio.gather(*(line.close() for line in self._lines))
+        await asyncio.gather(self._line.close(), self._barrier.close())
 
     async def _run(self, script: _Script, keys: Sequence[str], arguments: Sequence[Argument]) -> Any:
         try:
@@ -204,32 +194,6 @@ class RedisStore:
     async def _ask(self, *commands: tuple[Argument, ...]) -> list[Any]:
         """The replies to commands that leave together, in their order."""
         return await asyncio.gather(*(self._line.send(*command) for command in commands))
-
-    async def _barrier(self, *, fsync: bool) -> None:
-        """Write on a connection of our own and wait until that write, hence every earlier one, is safe.
-
-        WAIT and WAITAOF block their connection, so each barrier under way has one; a short pause between them bounds
-        their number.
-        """
-        if self._waiting:
-            await asyncio.sleep(_BARRIER_PAUSE)
-        del self._forming[fsync]
-        if not self._idle:
-            self._idle.append(Line(self._opener, timeout=_BARRIER_SECONDS + 0.15))
-            self._lines.append(self._idle[-1])
-        line = self._idle.pop()
-        self._waiting += 1
-        try:
-            _, said = await asyncio.gather(line.send("SET", _BARRIER, "", "PX", 60_000), line.send("INFO"))
-            info = server.fields(said)
-            milliseconds = round(_BARRIER_SECONDS * 1000)
-            if server.replicated(info) and await line.send("WAIT", 1, milliseconds) < 1:
-                raise StoreUnavailable("no replica has acknowledged the write in time")
-            if fsync and server.syncs_on_request(info) and (await line.send("WAITAOF", 1, 0, milliseconds))[0] < 1:
-                raise StoreUnavailable("the store's append-only file was not synced in time")
-        finally:
-            self._waiting -= 1
-            self._idle.append(line)
 
     async def _replace(self, name: str, expected: bytes | None, frame: bytes, ttl: timedelta | None) -> bool:
         if expected is None:

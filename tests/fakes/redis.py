@@ -8,10 +8,11 @@ import subprocess
 import time
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 
 class RedisServer:
-    """Started on entry (or by `start`), ended on exit. `settings`: further lines of redis.conf, or others' values.
+    """Started on entry (or by `start`), ended on exit. `settings`: lines of redis.conf, beside or in place of ours.
 
     By default: append-only file with `appendfsync always`, no snapshots, `noeviction`.
     """
@@ -28,7 +29,7 @@ class RedisServer:
             "masterauth": self.password,
             "appendonly": "yes",
             "appendfsync": "always",
-            "save": "",
+            "save": '""',
             "maxmemory-policy": "noeviction",
             "logfile": str(directory / "redis.log"),
         } | {name.replace("_", "-"): value for name, value in settings.items()}
@@ -51,8 +52,9 @@ class RedisServer:
         if binary is None:
             raise RuntimeError("redis-server is not installed: apt-get install redis-server")
         self.directory.mkdir(parents=True, exist_ok=True)
-        words = [word for name, value in self.settings.items() for word in (f"--{name}", value)]
-        self._process = subprocess.Popen([binary, *words], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        configuration = self.directory / "redis.conf"
+        configuration.write_text("".join(f"{name} {value}\n" for name, value in self.settings.items()))
+        self._process = subprocess.Popen([binary, configuration], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         end = time.monotonic() + 10
         while self.command("PING") != "+PONG":
             if self._process.poll() is not None or time.monotonic() > end:
@@ -87,7 +89,7 @@ class RedisServer:
         """SIGCONT after `pause`."""
         self._signal(signal.SIGCONT)
 
-    def __enter__(self) -> "RedisServer":
+    def __enter__(self) -> Self:
         self.start()
         return self
 

@@ -1,0 +1,56 @@
+"""Real servers, one of each kind for all tests of the room, emptied before each test."""
+
+import os
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from broker.stores import open_store
+from broker.stores.contract import Store
+from broker.stores.embedded import EmbeddedServer
+from tests.fakes.clock import Clock
+from tests.fakes.redis import RedisServer
+
+OpenStore = Callable[[str], Store]
+
+
+@pytest.fixture(scope="session")
+def shared_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    with RedisServer(tmp_path_factory.mktemp("redis")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
+    server = EmbeddedServer(tmp_path_factory.mktemp("state"))
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def redis(tmp_path: Path) -> Iterator[RedisServer]:
+    """A server that the test may kill, pause and empty."""
+    with RedisServer(tmp_path / "redis") as server:
+        yield server
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest_asyncio.fixture
+async def opened(clock: Clock) -> AsyncIterator[OpenStore]:
+    """Opens stores on the test's clock and closes them after it."""
+    stores: list[Store] = []
+
+    def open_at(url: str) -> Store:
+        stores.append(open_store(url, now=clock, random=os.urandom))
+        return stores[-1]
+
+    yield open_at
+    for store in stores:
+        await store.close()

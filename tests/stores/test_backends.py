@@ -1,0 +1,22 @@
+"""Every backend passes the conformance suite."""
+
+import pytest
+
+from broker.stores.embedded import EmbeddedServer
+from tests.fakes.redis import RedisServer
+from tests.stores.conformance import StoreConformance
+from tests.stores.raw import command
+
+
+class TestRedis(StoreConformance):
+    @pytest.fixture
+    def url(self, shared_redis: RedisServer) -> str:
+        command(shared_redis.url, "FLUSHALL")
+        return shared_redis.url
+
+
+class TestEmbedded(StoreConformance):
+    @pytest.fixture
+    def url(self, embedded: EmbeddedServer) -> str:
+        command(embedded.url, "FLUSHALL")
+        return embedded.url
