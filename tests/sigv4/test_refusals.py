@@ -415,7 +415,7 @@ def test_s3_takes_an_unsigned_payload() -> None:
 def test_s3_takes_a_streaming_payload_and_no_other_word_for_one() -> None:
     for declared in ("STREAMING-UNSIGNED-PAYLOAD-TRAILER", "STREAMING-AWS4-HMAC-SHA256-PAYLOAD"):
         verify(signed("PUT", "/b/k", headers={"X-Amz-Content-Sha256": declared}), S3)
-    for declared in ("UNSIGNED", "STREAMING-", "STREAMING-\nX", "unsigned-payload", "0" * 64):
+    for declared in ("UNSIGNED", "STREAMING-", "STREAMING-A\n", "UNSIGNED-PAYLOADS", "unsigned-payload", "0" * 64):
         presented = replace(present(signed().request), content_sha256=declared)
         assert canonical_request(signed().request, presented, EMPTY_SHA256, S3) is None
 
@@ -469,7 +469,13 @@ def test_signing_keys_are_kept_by_secret_and_scope_and_bounded() -> None:
     assert len(keys) == 2
     again = keys.derive(SECRET, presented)
     assert (again, again is one) == (one, False)
+
+
+def test_the_signing_key_that_was_not_used_for_longest_is_dropped() -> None:
+    keys = SigningKeys(size=2)
+    presented = present(received())
+    first, second = keys.derive("first", presented), keys.derive("second", presented)
+    assert keys.derive("first", presented) is first
     keys.derive("third", presented)
-    keys.derive(SECRET, presented)
-    keys.derive("fourth", presented)
-    assert keys.derive(SECRET, presented) is again
+    assert keys.derive("first", presented) is first
+    assert keys.derive("second", presented) is not second
