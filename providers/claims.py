@@ -1,7 +1,8 @@
 """Verified claims as condition keys and session tags (IAM User Guide, "Pass session tags in AWS STS")."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from typing import TypeAlias
 
 from providers.encoding import Json
 from providers.errors import ProofRejected
@@ -16,50 +17,72 @@ _MAX_TAGS = 50
 _MAX_TAG_KEY = 128
 _MAX_TAG_VALUE = 256
 _SOURCE_IDENTITY_FORM = re.compile(r"[A-Za-z0-9_+=,.@-]{2,64}")
-_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")  # neither XML nor a log can carry them
 
 
-def flatten(claims: Mapping[str, Json], path: str = "", depth: int = 0) -> Iterator[tuple[str, tuple[str, ...], bool]]:
-    """Each claim as name, values and whether it is a list; members of objects as `outer/inner`.
+Flat: TypeAlias = dict[str, tuple[tuple[str, ...], bool]]
+"""Claim name, members of objects as `outer/inner`, to its values and whether they are a list."""
 
-    Null, empty lists and lists that hold anything but strings, numbers and booleans give nothing.
-    Raises `ProofRejected` for control characters and for objects nested too deeply.
+
+def flatten(claims: Mapping[str, Json]) -> Flat:
+    """Null, empty lists and lists that hold anything but strings, numbers and booleans give nothing.
+
+    Raises `ProofRejected` where two claims have one name (condition keys compare without case) and for objects nested
+    too deeply.
     """
+    flat: Flat = {}
+    count = _flatten(claims, "", 0, flat)
+    if len({name.casefold() for name in flat}) != count:
+        raise ProofRejected("Two claims of the ID Token have the same name.", reason="claims")
+    return flat
+
+
+def _flatten(claims: Mapping[str, Json], path: str, depth: int, flat: Flat) -> int:
     if depth > _MAX_DEPTH:
         raise ProofRejected("The claims of the ID Token are nested too deeply.", reason="claims")
+    count = 0
     for name, value in claims.items():
-        if isinstance(value, dict):
-            yield from flatten(value, f"{path}{_clean(name)}/", depth + 1)
+        if isinstance(value, str):
+            flat[path + name] = ((value,), False)
+        elif isinstance(value, dict):
+            count += _flatten(value, f"{path}{name}/", depth + 1, flat)
+            continue
         elif isinstance(value, list):
             texts = tuple(text for item in value if (text := _scalar(item)) is not None)
-            if texts and len(texts) == len(value):
-                yield path + _clean(name), texts, True
+            if not texts or len(texts) != len(value):
+                continue
+            flat[path + name] = (texts, True)
         elif (text := _scalar(value)) is not None:
-            yield path + _clean(name), (text,), False
+            flat[path + name] = ((text,), False)
+        else:
+            continue
+        count += 1
+    return count
 
 
 def condition_keys(
-    prefix: str, claims: Mapping[str, Json], *, audience: tuple[str, ...], authorized_party: str | None
+    prefix: str, flat: Flat, *, audience: tuple[str, ...], authorized_party: str | None
 ) -> tuple[Mapping[str, tuple[str, ...]], frozenset[str]]:
     """`prefix:claim` to values, and the names of those that hold a list.
 
     Where there is an authorized party it stands in `aud`, and the audience in `oaud`, as AWS has it. An audience list
     of one is one value, so that `StringEquals` works for Kubernetes' tokens.
-    Raises `ProofRejected` where two claims give the same key (condition keys compare without case).
+    Raises `ProofRejected` for a claim `oaud` where that is taken.
     """
-    flat = [claim for claim in flatten(claims) if claim[0] != "aud"]
-    several = len(audience) > 1
+    keys = dict(flat)
+    audiences = (audience, len(audience) > 1)
     if authorized_party is None:
-        flat.append(("aud", audience, several))
+        keys["aud"] = audiences
     else:
-        flat += [("aud", (authorized_party,), False), ("oaud", audience, several)]
-    if len({name.casefold() for name, _, _ in flat}) != len(flat):
-        raise ProofRejected("Two claims of the ID Token have the same name.", reason="claims")
-    values = {f"{prefix}:{name}": texts for name, texts, _ in flat}
-    return values, frozenset(f"{prefix}:{name}" for name, _, many in flat if many)
+        if any(name.casefold() == "oaud" for name in keys):
+            raise ProofRejected("The ID Token has both azp and oaud.", reason="claims")
+        keys |= {"aud": ((authorized_party,), False), "oaud": audiences}
+    values = {f"{prefix}:{name}": texts for name, (texts, _) in keys.items()}
+    return values, frozenset(f"{prefix}:{name}" for name, (_, several) in keys.items() if several)
 
 
-def session_tags(claims: Mapping[str, Json], mapping: Mapping[str, str]) -> tuple[Mapping[str, str], tuple[str, ...]]:
+def session_tags(
+    claims: Mapping[str, Json], flat: Flat, mapping: Mapping[str, str]
+) -> tuple[Mapping[str, str], tuple[str, ...]]:
     """The session's tags and the keys of the transitive ones.
 
     From the token's tag claims, nested or flattened, and from `mapping`, tag key to claim (a nested one as
@@ -68,13 +91,11 @@ def session_tags(claims: Mapping[str, Json], mapping: Mapping[str, str]) -> tupl
     Raises `ProofRejected` for claims of another shape, a key given twice and AWS's limits exceeded.
     """
     found, transitive = _tag_claims(claims)
-    if mapping:
-        flat = {name: texts for name, texts, _ in flatten(claims)}
-        for key, claim in mapping.items():
-            texts = flat.get(claim, ())
-            if len(texts) > 1:
-                raise _bad_tags(f"the claim {shown(claim)} has several values")
-            found += [(key, text) for text in texts]
+    for key, claim in mapping.items():
+        texts, _ = flat.get(claim, ((), False))
+        if len(texts) > 1:
+            raise _bad_tags(f"the claim {shown(claim)} has several values")
+        found += [(key, text) for text in texts]
     if len(found) > _MAX_TAGS or any(len(key) > _MAX_TAG_KEY or len(value) > _MAX_TAG_VALUE for key, value in found):
         raise _bad_tags("there are too many, or one is too long")
     tags = dict(found)
@@ -144,14 +165,8 @@ def _scalar(value: Json) -> str | None:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
-        return _clean(value)
+        return value
     return str(value) if isinstance(value, int | float) else None
-
-
-def _clean(text: str) -> str:
-    if _CONTROL.search(text) is not None:
-        raise ProofRejected("A claim of the ID Token holds control characters.", reason="claims")
-    return text
 
 
 def _bad_tags(why: str) -> ProofRejected:

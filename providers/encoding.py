@@ -4,12 +4,12 @@ import base64
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TypeAlias
 
 Json: TypeAlias = "str | int | float | bool | Sequence[Json] | Mapping[str, Json] | None"
 
-_BASE64URL = re.compile(r"[A-Za-z0-9_-]+")
+_UNUSABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff]")  # neither XML nor a log can carry them
 
 
 def base64url(text: str) -> bytes:
@@ -17,9 +17,8 @@ def base64url(text: str) -> bytes:
 
     One value has one spelling only, so nothing that was seen before comes back looking new.
     """
-    if _BASE64URL.fullmatch(text) is None:
-        raise ValueError("not base64url")
     decoded = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+    # The decoder passes over what it does not know; only the canonical spelling comes back as it was.
     if base64.urlsafe_b64encode(decoded).rstrip(b"=") != text.encode("ascii"):
         raise ValueError("not canonical base64url")
     return decoded
@@ -28,19 +27,31 @@ def base64url(text: str) -> bytes:
 def json_object(document: bytes) -> Mapping[str, Json]:
     """Parse. Raises `ValueError` for all but one object in UTF-8.
 
-    Refused beyond what the syntax refuses: duplicate members, NaN and infinities, lone surrogates, nesting deeper than
-    the parser's stack, and integers longer than Python converts.
+    Refused beyond what the syntax refuses: duplicate members, NaN and infinities, lone surrogates, control characters
+    (save tabs and line ends), nesting deeper than the parser's stack, and integers longer than Python converts.
     """
     text = document.decode("utf-8")
     try:
         value = _DECODER.decode(text)
-        if "\\u" in text:
-            json.dumps(value, ensure_ascii=False).encode("utf-8")  # an escaped lone surrogate fails here
+        if "\\" in text and any(_UNUSABLE.search(string) for string in _strings(value)):  # only escaped can they come
+            raise ValueError("a string holds characters that are none")
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
     if not isinstance(value, dict):
         raise ValueError("not a JSON object")  # noqa: TRY004 - one error for a document that is none
     return value
+
+
+def _strings(value: Json) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        yield from value
+        for member in value.values():
+            yield from _strings(member)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _strings(item)
 
 
 def _members(pairs: list[tuple[str, Json]]) -> dict[str, Json]:

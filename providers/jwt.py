@@ -6,6 +6,7 @@ headers, keys carried by the token, other kinds of token, missing claims and cla
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from providers.encoding import Json, base64url, json_object
 from providers.errors import ProofRejected
@@ -43,6 +44,7 @@ class UnverifiedToken:
     signature: bytes
 
 
+@lru_cache(maxsize=1)  # a token is looked at twice: to choose its provider, and to verify it
 def parse(raw: str) -> UnverifiedToken:
     """Raises `ProofRejected` with AWS's sentence and what is wrong; white space around the token is dropped."""
     header, claims, signing_input, signature = _split(raw)
@@ -78,7 +80,7 @@ def _split(raw: str) -> tuple[Mapping[str, Json], Mapping[str, Json], bytes, byt
     parts = token.split(".", 5)
     if len(parts) == 5:
         raise _malformed("It has five parts, so it is encrypted; a signed one is needed.")
-    if len(parts) != 3:
+    if len(parts) != 3 or not all(parts):
         raise _malformed("It does not have three parts.")
     try:
         header, payload, signature = (base64url(part) for part in parts)

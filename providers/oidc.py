@@ -10,7 +10,7 @@ from pathlib import Path
 import aiohttp
 from jose import jwk
 
-from providers.claims import condition_keys, methods, session_tags, source_identity
+from providers.claims import condition_keys, flatten, methods, session_tags, source_identity
 from providers.contract import Identity, IdToken, Now, Once
 from providers.errors import ProofExpired, ProofRejected
 from providers.fetch import origin, require_web_origin
@@ -140,10 +140,11 @@ class OidcProvider:
 
     def _identity(self, token: UnverifiedToken, audience: str) -> Identity:
         claims = token.unverified_claims
+        flat = flatten(claims)
         attributes, multivalued = condition_keys(
-            self._prefix, claims, audience=token.audiences, authorized_party=token.authorized_party
+            self._prefix, flat, audience=token.audiences, authorized_party=token.authorized_party
         )
-        tags, transitive = session_tags(claims, self.config.session_tags)
+        tags, transitive = session_tags(claims, flat, self.config.session_tags)
         since = token.authenticated_at if token.authenticated_at is not None else token.issued_at
         return Identity(
             issuer=token.issuer,
