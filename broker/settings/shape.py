@@ -89,14 +89,11 @@ def _follows(error: ErrorDetails, errors: Sequence[ErrorDetails]) -> bool:
 
 
 def _faults(error: ErrorDetails, place: Place) -> Iterator[Fault]:
-    location = error["loc"]
     cause = error.get("ctx", {}).get("error")
-    if isinstance(cause, FaultyPart):
-        for inner, message in cause.faults:
-            full = (*location, *inner)
-            yield place(full, f"{_path(full)}: {message}" if full else message)
-        return
-    yield place(location, f"{_path(location)} {_sentence(error, cause)}".lstrip())
+    parts = cause.faults if isinstance(cause, FaultyPart) else [((), _sentence(error, cause))]
+    for inner, message in parts:
+        location = (*error["loc"], *inner)
+        yield place(location, f"{_path(location)}: {message}" if location else message)
 
 
 def _sentence(error: ErrorDetails, cause: object) -> str:

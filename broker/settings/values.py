@@ -1,7 +1,5 @@
 """Value types of settings: durations, networks, URLs, files, each read strictly from its text."""
 
-import base64
-import binascii
 import re
 import ssl
 from datetime import timedelta
@@ -11,11 +9,10 @@ from urllib.parse import SplitResult, urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, PlainValidator, StringConstraints, ValidationInfo
 
+from broker.sealing import parse_master_key
 from broker.settings.sources import LoadedFile, Sources
 
 _DURATION = re.compile(r"(?:([0-9]{1,5})d)?(?:([0-9]{1,6})h)?(?:([0-9]{1,7})m)?(?:([0-9]{1,9})s)?")
-
-MASTER_KEY_BYTES = 32
 
 
 def _duration(value: object) -> object:
@@ -93,20 +90,9 @@ def _loaded(value: object, info: ValidationInfo) -> LoadedFile:
 def _certificates(file: LoadedFile) -> LoadedFile:
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=file.text)
-    except (ssl.SSLError, ValueError):
-        raise ValueError("names a file without a PEM certificate that can be read") from None
+    except (ssl.SSLError, ValueError, TypeError):
+        raise ValueError("names a file without a PEM certificate that can be read, or not all in ASCII") from None
     return file
-
-
-def master_key(text: str) -> bytes:
-    """32 bytes from their base64 text. Raises ValueError."""
-    try:
-        key = base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError):
-        key = b""
-    if len(key) != MASTER_KEY_BYTES:
-        raise ValueError("must be the base64 text of 32 bytes; `sojourn generate master-key` makes one")
-    return key
 
 
 def _master_keys(value: object) -> object:
@@ -115,7 +101,7 @@ def _master_keys(value: object) -> object:
     texts = value if isinstance(value, list) else [value]
     if not texts or not all(isinstance(text, str) for text in texts):
         raise ValueError("must be a text or a list of texts")
-    keys = tuple(map(master_key, texts))
+    keys = tuple(map(parse_master_key, texts))
     if len(set(keys)) < len(keys):
         raise ValueError("has the same key twice")
     return keys
