@@ -37,6 +37,11 @@ class Entries:
     items: Mapping[str, object]
 
 
+# Named: a union written in place is built anew at every call.
+_LISTS = (list, tuple)
+_NESTED = (dict, list, tuple, Entries)
+
+
 def success(
     action: str, result: Mapping[str, object] | None, request_id: str, *, namespace: str = STS, json: bool = False
 ) -> bytes:
@@ -45,7 +50,7 @@ def success(
         body: dict[str, object] = {} if result is None else {f"{action}Result": _plain(result)}
         body["ResponseMetadata"] = {"RequestId": request_id}
         return msgspec.json.encode({f"{action}Response": body})
-    lines = [f'<{_name(action)}Response xmlns="{namespace}">\n']
+    lines = [f'<{action}Response xmlns="{namespace}">\n']
     if result is not None:
         _element(f"{action}Result", result, "  ", lines)
     lines.append(
@@ -73,26 +78,26 @@ def failure(error: BrokerError, request_id: str, *, namespace: str = STS, json: 
 
 
 def _element(name: str, value: object, indent: str, lines: list[str]) -> None:
-    _name(name)
+    start, end = _tags(name, indent)
     if isinstance(value, str):
-        lines.append(f"{indent}<{name}>{_text(value)}</{name}>\n")
-    elif isinstance(value, dict | list | tuple | Entries):
-        start = len(lines)
-        lines.append(f"{indent}<{name}>\n")
+        lines.append(f"{start}{_text(value)}{end}")
+    elif isinstance(value, _NESTED):
+        before = len(lines)
+        lines.append(f"{start}\n")
         _children(value, indent + "  ", lines)
-        if len(lines) == start + 1:
-            lines[start] = f"{indent}<{name}/>\n"
+        if len(lines) == before + 1:
+            lines[before] = f"{indent}<{name}/>\n"
         else:
-            lines.append(f"{indent}</{name}>\n")
+            lines.append(indent + end)
     elif value is not None:
-        lines.append(f"{indent}<{name}>{_scalar(value)}</{name}>\n")
+        lines.append(f"{start}{_scalar(value)}{end}")
 
 
 def _children(value: object, indent: str, lines: list[str]) -> None:
     if isinstance(value, dict):
         for name, member in value.items():
             _element(name, member, indent, lines)
-    elif isinstance(value, list | tuple):
+    elif isinstance(value, _LISTS):
         for member in value:
             _element("member", member, indent, lines)
     elif isinstance(value, Entries):
@@ -115,7 +120,7 @@ def _plain(value: object) -> object:
         return _legal(value)
     if isinstance(value, dict):
         return {name: _plain(member) for name, member in value.items() if member is not None}
-    if isinstance(value, list | tuple):
+    if isinstance(value, _LISTS):
         return [_plain(member) for member in value if member is not None]
     if isinstance(value, Entries):
         return {_legal(key): _plain(member) for key, member in value.items.items() if member is not None}
@@ -137,7 +142,7 @@ def _text(text: str) -> str:
 
 
 @functools.lru_cache(maxsize=1024)
-def _name(name: str) -> str:
+def _tags(name: str, indent: str) -> tuple[str, str]:
     if not _NAME.fullmatch(name):
         raise ValueError(f"{name!r} cannot be an element")
-    return name
+    return f"{indent}<{name}>", f"</{name}>\n"
