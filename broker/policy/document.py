@@ -21,6 +21,8 @@ from broker.policy.principals import EVERYONE, PRINCIPAL_TYPES, Entry, parse_ent
 
 MAX_CHARACTERS: Final = 131_072
 """The longest policy that AWS takes as a parameter."""
+MAX_DECODED_CHARACTERS: Final = 4 * MAX_CHARACTERS
+"""For documents that come from no parameter: some of AWS's own service roles have more than customers may send."""
 MAX_FAULTS: Final = 200
 
 LATEST_VERSION: Final = "2012-10-17"
@@ -82,7 +84,7 @@ def parse(text: str | bytes, kind: Kind, *, name: str = "", source_type: str = "
             raise PolicyError((Fault("", 1, 1, f"the policy is not UTF-8 (byte {error.start})"),)) from None
     if not isinstance(text, str):
         raise PolicyError((Fault("", 0, 0, "the policy is not a text"),))
-    return _Parser(text, kind, name, source_type).policy()
+    return _Parser(text, kind, name, source_type, MAX_CHARACTERS).policy()
 
 
 def parse_value(document: object, kind: Kind, *, name: str = "", source_type: str = "") -> Policy:
@@ -93,9 +95,9 @@ def parse_value(document: object, kind: Kind, *, name: str = "", source_type: st
     Raises:
         PolicyError: the document is no valid policy of this kind.
     """
-    text = json.dumps(_Plain().copy(document, ()), indent=2)
+    text = json.dumps(_Plain().copy(document, ()), separators=(",", ":"))
     try:
-        return parse(text, kind, name=name, source_type=source_type)
+        return _Parser(text, kind, name, source_type, MAX_DECODED_CHARACTERS).policy()
     except PolicyError as error:
         faults = tuple(Fault(fault.pointer, 0, 0, fault.message) for fault in error.faults)
         raise PolicyError(faults) from None
@@ -105,12 +107,12 @@ class _Plain:
     """Copies a decoded document to what JSON can hold, with a bound on its size: YAML's aliases can multiply."""
 
     def __init__(self) -> None:
-        self._room = MAX_CHARACTERS
+        self._room = MAX_DECODED_CHARACTERS
 
     def copy(self, value: object, path: tuple[str | int, ...]) -> object:
         self._room -= 1
         if self._room < 0:
-            raise _unplaced((), f"the policy has more than {MAX_CHARACTERS} values")
+            raise _unplaced((), f"the policy has more than {MAX_DECODED_CHARACTERS} values")
         if len(path) > jsontext.MAX_DEPTH:
             raise _unplaced(path, f"values are nested more than {jsontext.MAX_DEPTH} levels deep")
         match value:
@@ -150,8 +152,9 @@ Path = tuple[str | int, ...]
 
 
 class _Parser:
-    def __init__(self, text: str, kind: Kind, name: str, source_type: str) -> None:
+    def __init__(self, text: str, kind: Kind, name: str, source_type: str, limit: int) -> None:
         self._text = text
+        self._limit = limit
         self._kind = kind
         self._name = name
         self._source_type = source_type
@@ -187,8 +190,8 @@ class _Parser:
         self._faults.append((at if isinstance(at, int) else at.start, path, message))
 
     def _root(self) -> Node | None:
-        if len(self._text) > MAX_CHARACTERS:
-            self._fault(0, (), f"the policy has {len(self._text)} characters; at most {MAX_CHARACTERS} are accepted")
+        if len(self._text) > self._limit:
+            self._fault(0, (), f"the policy has {len(self._text)} characters; at most {self._limit} are accepted")
             return None
         foreign = _FOREIGN.search(self._text)
         if foreign is not None and foreign.group() != "\ufeff":
@@ -595,14 +598,10 @@ def _resource_template(resource: str, *, variables: bool) -> Template:
     if not resource.startswith("arn:"):
         raise ValueError(f'{shown} is neither "*" nor an ARN')
     parts = split_arn(tokens)
-    if any(variables_of(part) for part in parts[:5]):
-        raise ValueError(f"{shown} has a variable before the fifth colon; only the last part may have one")
     if len(parts) > 1 and not parts[1]:
         raise ValueError(f"{shown} has no partition")
     if len(parts) < 3 or not parts[2]:
         raise ValueError(f"{shown} has no service")
-    if len(parts) == 6 and not parts[5]:
-        raise ValueError(f"{shown} has nothing after the fifth colon")
     return tokens
 
 

@@ -107,6 +107,7 @@ _POLICY_NAMES = {
     Kind.RESOURCE: "resource-based policy",
     Kind.TRUST: "role trust policy",
 }
+_ARTICLES = {Kind.IDENTITY: "an", Kind.TRUST: "the"}
 
 
 def because(decision: Decision) -> str:
@@ -115,8 +116,7 @@ def because(decision: Decision) -> str:
     Empty for an allowed request.
     """
     if decision.denied_by is not None:
-        name = _POLICY_NAMES[decision.denied_by]
-        return f"with an explicit deny in {'an' if name[0] in 'aeiou' else 'a'} {name}"
+        return f"with an explicit deny in {_ARTICLES.get(decision.denied_by, 'a')} {_POLICY_NAMES[decision.denied_by]}"
     if not decision.lacking:
         return ""
     return f"because no {_POLICY_NAMES[decision.lacking[0]]} allows the {decision.request.action} action"

@@ -296,9 +296,9 @@ def split_arn(tokens: Template) -> list[Template]:
 def resource_matcher(tokens: Template, *, wide: bool = False) -> Matcher:
     """Whether a request's resource matches a Resource pattern.
 
-    Narrow: part by part, a wildcard does not cross one of the first five colons, and a wildcard in the
-    service, like a pattern with fewer parts, matches nothing. `wide`: the pattern covers the text as a whole,
-    and one with fewer parts all that follows them. Where the two differ AWS's documents leave open what
+    Narrow: part by part, a wildcard does not cross one of the first five colons; a wildcard in the service, a
+    variable before the fifth colon and a pattern with fewer parts match nothing. `wide`: the pattern covers the text
+    as a whole, and one with fewer parts all that follows them. Where the two differ AWS's documents leave open what
     holds: what grants is read narrowly, what denies widely.
     """
     whole = matcher(tokens)
@@ -310,7 +310,7 @@ def resource_matcher(tokens: Template, *, wide: bool = False) -> Matcher:
             return whole
         completed = matcher((*tokens, ":", STAR))
         return lambda text, context: whole(text, context) or completed(text, context)
-    if len(parts) != 6 or not _only_text(parts[2]):
+    if len(parts) != 6 or not _only_text(parts[2]) or any(map(variables_of, parts[:5])):
         return lambda _text, _context: False
     if all(_only_text(part) for part in parts[:5]):
         return whole
