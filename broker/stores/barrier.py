@@ -24,7 +24,9 @@ class Barrier:
         self._opener = opener
         self._forming: dict[bool, asyncio.Task[None]] = {}
         self._under_way: set[asyncio.Task[None]] = set()
+        self._lines: set[Line] = set()
         self._idle: list[Line] = []
+        self._closed = False
 
     async def passed(self, *, fsync: bool) -> None:
         """Return when every write answered so far is safe; without `fsync`, on a replica is enough.
@@ -32,6 +34,7 @@ class Barrier:
         Raises:
             StoreUnavailable: it is not, as far as the server could tell in time.
         """
+        self._refuse_if_closed()
         forming = self._forming.get(fsync)
         if forming is None:
             forming = self._forming[fsync] = asyncio.create_task(self._form(fsync=fsync))
@@ -40,17 +43,26 @@ class Barrier:
         await asyncio.shield(forming)
 
     async def close(self) -> None:
-        """Close every connection; who waits gets `CancelledError` no more than `StoreUnavailable`."""
-        await asyncio.gather(*(line.close() for line in self._idle))
+        """Close every connection; whoever waits gets `StoreUnavailable`."""
+        self._closed = True
+        await asyncio.gather(*(line.close() for line in self._lines))
+        await asyncio.gather(*self._under_way, return_exceptions=True)
+
+    def _refuse_if_closed(self) -> None:
+        if self._closed:
+            raise StoreUnavailable("the store is closed")
 
     async def _form(self, *, fsync: bool) -> None:
         if len(self._under_way) > 1:
             await asyncio.sleep(_PAUSE)
         del self._forming[fsync]  # whoever comes from now on needs a later write
+        self._refuse_if_closed()
         line = self._idle.pop() if self._idle else Line(self._opener, timeout=_SECONDS + 0.15)
+        self._lines.add(line)
         try:
             await _pass(line, fsync=fsync)
-        except BaseException:
+        except BaseException:  # a line that failed may be in its back-off; the next barrier connects at once
+            self._lines.discard(line)
             await line.close()
             raise
         self._idle.append(line)

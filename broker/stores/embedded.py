@@ -21,6 +21,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Literal
 
 from broker.stores.connect import unix_url
 from broker.stores.server import MINIMUM_VERSION
@@ -40,12 +41,17 @@ class EmbeddedServerFailed(Exception):
 
 
 class EmbeddedServer:
-    """The server of one state directory; `url` is where its clients find it, the same after every restart."""
+    """The server of one state directory; `url` is where its clients find it, the same after every restart.
 
-    def __init__(self, state: Path) -> None:
+    `appendfsync`: `always` syncs every write before it is answered, `everysec` may lose a second's writes with the
+    machine's power.
+    """
+
+    def __init__(self, state: Path, *, appendfsync: Literal["everysec", "always"] = "everysec") -> None:
         self._state = state
         self._directory = state.absolute() / "store"
         self._socket = socket_path(state)
+        self._appendfsync = appendfsync
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -115,7 +121,7 @@ class EmbeddedServer:
             "unixsocketperm": "700",
             "dir": str(self._directory),
             "appendonly": "yes",
-            "appendfsync": "everysec",
+            "appendfsync": self._appendfsync,
             # Plain commands can be read by every engine and version, so another binary on PATH is no obstacle.
             "aof-use-rdb-preamble": "no",
             "save": "",

@@ -30,6 +30,17 @@ def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServe
     server.stop()
 
 
+@pytest.fixture(scope="session")
+def packaged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
+    """The embedded server of a machine that has none on its PATH."""
+    server = EmbeddedServer(tmp_path_factory.mktemp("packaged"))
+    with pytest.MonkeyPatch.context() as machine:
+        machine.setenv("PATH", "")
+        server.start()
+    yield server
+    server.stop()
+
+
 @pytest.fixture
 def redis(tmp_path: Path) -> Iterator[RedisServer]:
     """A server that the test may kill, pause and empty."""

@@ -20,3 +20,10 @@ class TestEmbedded(StoreConformance):
     def url(self, embedded: EmbeddedServer) -> str:
         command(embedded.url, "FLUSHALL")
         return embedded.url
+
+
+class TestPackagedServer(StoreConformance):
+    @pytest.fixture
+    def url(self, packaged: EmbeddedServer) -> str:
+        command(packaged.url, "FLUSHALL")
+        return packaged.url

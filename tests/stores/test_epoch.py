@@ -113,21 +113,6 @@ async def test_a_failover_begins_an_epoch(redis: RedisServer, opened: OpenStore,
         assert (await promoted.epoch()).marker not in {alone.marker, followed.marker}
 
 
-async def test_durable_is_refused_while_no_replica_acknowledges(
-    redis: RedisServer, opened: OpenStore, tmp_path: Path
-) -> None:
-    store = opened(redis.url)
-    with RedisServer(tmp_path / "replica", replicaof=f"127.0.0.1 {redis.port}", masterauth=redis.password) as replica:
-        while command(replica.url, "INFO", "replication")["master_link_status"] != "up":
-            await asyncio.sleep(0.05)
-        await store.durable()
-        replica.pause()
-        with pytest.raises(StoreUnavailable, match="replica"):
-            await store.durable(fsync=False)
-        replica.resume()
-        await store.durable(fsync=False)
-
-
 async def test_a_marker_that_cannot_be_read_is_refused(redis: RedisServer, opened: OpenStore) -> None:
     store = opened(redis.url)
     for marker in (b"junk", b"sojourn/epoch\0junk", b"sojourn/epoch\0{}"):

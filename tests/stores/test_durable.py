@@ -1,0 +1,86 @@
+"""`durable` waits for the server's word, many callers wait together, and one that leaves disturbs nobody."""
+
+import asyncio
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from broker.stores.contract import StoreUnavailable
+from tests.fakes.redis import RedisServer
+from tests.stores.conftest import OpenStore
+from tests.stores.raw import command
+
+
+@pytest.fixture
+def replica(redis: RedisServer, tmp_path: Path) -> Iterator[RedisServer]:
+    """A replica of `redis`, in step."""
+    following = {"replicaof": f"127.0.0.1 {redis.port}", "masterauth": redis.password}
+    with RedisServer(tmp_path / "replica", **following) as server:
+        while command(server.url, "INFO", "replication")["master_link_status"] != "up":
+            time.sleep(0.05)
+        yield server
+
+
+async def test_durable_is_refused_while_no_replica_acknowledges(
+    redis: RedisServer, replica: RedisServer, opened: OpenStore
+) -> None:
+    store = opened(redis.url)
+    await store.durable()
+    replica.pause()
+    start = time.monotonic()
+    with pytest.raises(StoreUnavailable, match="replica"):
+        await store.durable(fsync=False)
+    assert 1 < time.monotonic() - start < 1.5
+    replica.resume()
+    await store.durable(fsync=False)
+
+
+async def test_callers_that_come_one_after_another_do_not_queue(
+    redis: RedisServer, replica: RedisServer, opened: OpenStore
+) -> None:
+    store = opened(redis.url)
+    await store.ping()
+    replica.pause()
+
+    async def late(delay: float) -> float:
+        await asyncio.sleep(delay)
+        start = time.monotonic()
+        with pytest.raises(StoreUnavailable, match="replica"):
+            await store.durable()
+        return time.monotonic() - start
+
+    callers = asyncio.gather(*(late(number / 100) for number in range(200)))
+    await asyncio.sleep(1.2)
+    connections = command(redis.url, "INFO", "clients")["connected_clients"]
+    took = await callers
+    assert max(took) < 1.6
+    assert connections < 40
+
+
+async def test_a_cancelled_caller_does_not_end_the_wait_of_others(
+    redis: RedisServer, replica: RedisServer, opened: OpenStore
+) -> None:
+    store = opened(redis.url)
+    replica.pause()
+    tasks = [asyncio.ensure_future(store.durable()) for _ in range(5)]
+    await asyncio.sleep(0.2)
+    tasks[0].cancel()
+    await asyncio.sleep(0.1)
+    assert [task.done() for task in tasks] == [True] + [False] * 4
+    replica.resume()
+    assert await asyncio.gather(*tasks[1:]) == [None] * 4
+
+
+async def test_closing_the_store_ends_the_wait(redis: RedisServer, replica: RedisServer, opened: OpenStore) -> None:
+    store = opened(redis.url)
+    await store.durable()
+    replica.pause()
+    waiting = asyncio.ensure_future(store.durable())
+    await asyncio.sleep(0.05)
+    await store.close()
+    with pytest.raises(StoreUnavailable, match="closed"):
+        await waiting
+    with pytest.raises(StoreUnavailable, match="closed"):
+        await store.durable()
