@@ -42,7 +42,7 @@ def decode_component(text: str) -> str:
         return text
     try:
         return unescape(text).decode("utf-8")
-    except UnicodeDecodeError as error:
+    except UnicodeError as error:
         raise MalformedQueryString("The query string or form is not encoded in UTF-8") from error
 
 

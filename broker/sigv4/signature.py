@@ -83,13 +83,17 @@ def matches(
     `payload_sha256` is the lower-case hexadecimal SHA-256 of the body as received; `key` comes from `signing_key`.
     Compares in constant time.
     """
-    canonical = canonical_request(request, presented, payload_sha256, rules)
-    if canonical is None:
+    try:
+        canonical = canonical_request(request, presented, payload_sha256, rules)
+        if canonical is None:
+            return False
+        digest = hashlib.sha256(canonical.encode("utf-8", "surrogateescape")).hexdigest()
+        string_to_sign = f"{ALGORITHM}\n{presented.amz_date}\n{presented.scope}\n{digest}"
+        expected = hmac.digest(key, string_to_sign.encode("utf-8", "surrogateescape"), "sha256").hex()
+        return hmac.compare_digest(expected.encode("ascii"), presented.signature.encode("utf-8", "surrogateescape"))
+    except UnicodeEncodeError:
+        # Text that no bytes on a wire could have been decoded to.
         return False
-    digest = hashlib.sha256(canonical.encode("utf-8", "surrogateescape")).hexdigest()
-    string_to_sign = f"{ALGORITHM}\n{presented.amz_date}\n{presented.scope}\n{digest}"
-    expected = hmac.digest(key, string_to_sign.encode("utf-8", "surrogateescape"), "sha256").hex()
-    return hmac.compare_digest(expected.encode("ascii"), presented.signature.encode("utf-8", "surrogateescape"))
 
 
 def canonical_request(
