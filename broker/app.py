@@ -7,6 +7,7 @@ import os
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 
+import aiohttp
 from aiohttp import web
 
 from broker import telemetry
@@ -17,6 +18,7 @@ from broker.api.well_known import WellKnown
 from broker.audit import Trail
 from broker.clock import Now
 from broker.directory.directory import Directory, Refused, Reloaded
+from broker.federation import Providers
 from broker.flows.authenticate import Authenticator
 from broker.flows.denials import Denials
 from broker.flows.services import Services
@@ -27,6 +29,7 @@ from broker.sessions.sessions import Sessions
 from broker.settings import Settings
 from broker.sigv4 import SigningKeys
 from broker.stores.contract import Store
+from broker.stores.once import StoreOnce
 
 HEAD_LIMIT = 16_384
 """Bytes of a request line or of one header: a presigned URL carries a session token of up to 4 KB."""
@@ -38,16 +41,22 @@ log = logging.getLogger(__name__)
 def build(
     directory: Directory, store: Store, masters: MasterKeys, trail: Trail, *, now: Now, random: Random
 ) -> web.Application:
-    """The application of one process. Its background work starts and ends with it."""
+    """The application of one process, made on its event loop. Its background work starts and ends with it."""
     settings = directory.snapshot.settings
     keyring = Keyring(store, masters, now=now, rotate_every=settings.keys.rotate_every)
     sessions = Sessions(store, keyring, masters, issuer=settings.public_url, now=now, random=random)
+    providers = Providers(
+        aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=64, limit_per_host=4), trust_env=False),
+        StoreOnce(store, now),
+        now,
+    )
     services = Services(
         directory=directory,
         sessions=sessions,
         keyring=keyring,
         authenticator=Authenticator(sessions, SigningKeys(), now),
         denials=Denials(masters, now),
+        federation=providers,
         now=now,
     )
     query = QueryFace(services, {sts.VERSION: sts.SERVICE}, trail, random)
@@ -67,7 +76,7 @@ def build(
         ]
     )
     application.cleanup_ctx.append(_background(keyring.keep_fresh, directory.watch, _watch_lag))
-    application.on_cleanup.append(lambda _: _close(store, trail))
+    application.on_cleanup.append(lambda _: _close(providers, store, trail))
     return application
 
 
@@ -84,7 +93,8 @@ def _background(*jobs: Callable[[], Awaitable[None]]) -> Callable[[web.Applicati
     return run
 
 
-async def _close(store: Store, trail: Trail) -> None:
+async def _close(providers: Providers, store: Store, trail: Trail) -> None:
+    await providers.close()
     await store.close()
     await asyncio.to_thread(trail.close)
 

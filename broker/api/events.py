@@ -11,6 +11,7 @@ from broker.errors import BrokerError
 from broker.flows.caller import Caller, Wire
 from broker.policy import PrincipalKind
 from broker.sessions.model import SessionKind
+from providers.contract import Identity
 
 _TYPES = {
     PrincipalKind.ROOT: "Root",
@@ -104,3 +105,14 @@ def listed(parameters: Mapping[str, str], audited: Collection[str]) -> dict[str,
         if name.partition(".")[0] in audited
     }
     return found or None
+
+
+def federated_identity(kind: str, identity: Identity, provider_arn: str) -> dict[str, Any]:
+    """CloudTrail's `userIdentity` of somebody whom a provider vouches for; `kind`: `WebIdentityUser`, `SAMLUser`."""
+    subject, audience = cleaned(identity.subject), cleaned(identity.audience)
+    return {
+        "type": kind,
+        "principalId": f"{provider_arn}:{audience}:{subject}",
+        "userName": subject,
+        "identityProvider": provider_arn,
+    }

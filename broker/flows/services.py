@@ -6,6 +6,7 @@ from broker.clock import Now
 from broker.directory.directory import Directory
 from broker.flows.authenticate import Authenticator
 from broker.flows.denials import Denials
+from broker.flows.federate import Federation
 from broker.sessions.keyring import Keyring
 from broker.sessions.sessions import Sessions
 
@@ -19,4 +20,5 @@ class Services:
     keyring: Keyring
     authenticator: Authenticator
     denials: Denials
+    federation: Federation
     now: Now
