@@ -6,7 +6,7 @@ of statements or policies.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -80,8 +80,7 @@ class Gates(NamedTuple):
         return all(self.scps) if self.scps else None
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(NamedTuple):
     """A verdict and what made it.
 
     `matched`: the Deny statements of an explicit deny; else the Allow statements that matched, whether they sufficed
@@ -93,8 +92,8 @@ class Decision:
     matched: tuple[Matched, ...]
     gates: Gates
     lacking: tuple[Kind, ...]
-    request: Request = field(repr=False)
-    policies: Policies = field(repr=False)
+    request: Request
+    policies: Policies
 
     @property
     def allowed(self) -> bool:
@@ -192,12 +191,15 @@ class Scene:
         account = self.request.resource_account
         if account is None:
             parts = self.request.resource.split(":", 5)
-            account = parts[4] if len(parts) == 6 and is_account_id(parts[4]) else self.principal.account
+            if len(parts) != 6 or not parts[4] or parts[4] == self.principal.account:
+                return False
+            return is_account_id(parts[4])
         return account != self.principal.account
 
 
-def matching(policy: Policy, action: str, request: Request) -> Iterator[Statement]:
+def _matching(policy: Policy, action: str, request: Request) -> list[Statement]:
     """The statements whose action, resource and conditions match."""
+    matching = []
     resource, context = request.resource, request.context
     for statement in policy.statements_for(action):
         if not resource.startswith(statement.prefixes):
@@ -208,7 +210,8 @@ def matching(policy: Policy, action: str, request: Request) -> Iterator[Statemen
         else:
             resource_test = statement.resource_test
             if resource_test is None or resource_test(resource, context):
-                yield statement
+                matching.append(statement)
+    return matching
 
 
 def decide(request: Request, policies: Policies) -> Decision:
@@ -230,7 +233,7 @@ def decide(request: Request, policies: Policies) -> Decision:
         for policy in layer:
             if policy.kind is not kind and (kind is _RCP or policy.kind.names_principals):
                 raise ValueError(f"{policy!r} cannot act as {kind.value}")
-            for statement in matching(policy, action, request):
+            for statement in _matching(policy, action, request):
                 matched = statement.matched if policy.kind is kind else replace(statement.matched, kind=kind)
                 if statement.effect is _ALLOW:
                     allowed = True
@@ -268,7 +271,7 @@ def _resource_side(scene: Scene, policy: Policy, allows: list[Matched], denies: 
     if kind is not _RESOURCE and kind is not _TRUST:
         raise ValueError(f"{policy!r} cannot be a resource policy")
     strongest = _NONE
-    for statement in matching(policy, scene.action, scene.request):
+    for statement in _matching(policy, scene.action, scene.request):
         found = scene.principal_match(statement, kind)
         if found is _NONE:
             continue

@@ -76,7 +76,7 @@ _DATE = re.compile(
     r"([0-9]{4})-([0-9]{2})-([0-9]{2})"
     r"(?:T([0-9]{2}):([0-9]{2})(?::([0-9]{2})(\.[0-9]{1,30})?)?(?:Z|([+-])([0-9]{2}):([0-9]{2})))?"
 )
-_IPV4 = re.compile(r"(0|[1-9][0-9]{0,2})\.(0|[1-9][0-9]{0,2})\.(0|[1-9][0-9]{0,2})\.(0|[1-9][0-9]{0,2})")
+_OCTETS: Final = {str(octet): octet for octet in range(256)}
 _MASK = re.compile(r"[0-9]{1,3}")
 _EPOCH_START: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -130,10 +130,13 @@ Address = tuple[int, int]
 
 def read_address(text: str) -> Address:
     """One IPv4 or IPv6 address. Raises ValueError."""
-    if match := _IPV4.fullmatch(text):
-        first, second, third, last = map(int, match.groups())
-        if first < 256 and second < 256 and third < 256 and last < 256:
-            return 4, first << 24 | second << 16 | third << 8 | last
+    octets = text.split(".")
+    if len(octets) == 4:
+        try:
+            first, second, third, last = map(_OCTETS.__getitem__, octets)
+        except KeyError:
+            raise ValueError(f"{text[:60]!r} is not an IPv4 address") from None
+        return 4, first << 24 | second << 16 | third << 8 | last
     if "%" in text:
         raise ValueError(f"{text[:60]!r} has a zone, which conditions do not compare")
     address = ipaddress.ip_address(text)

@@ -171,7 +171,7 @@ def test_a_policy_of_another_grammar_is_a_mistake(policies: Policies) -> None:
 
 
 def test_missing_keys_are_those_of_statements_about_this_request() -> None:
-    def about(resource: str, **elements: object) -> Policy:
+    def about(resource: str, **elements: Any) -> Policy:
         return make(Kind.IDENTITY, Resource=resource, **elements)
 
     def needs(key: str) -> dict[str, Any]:
