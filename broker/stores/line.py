@@ -105,6 +105,7 @@ class Line:
             self._timer = None
 
     async def _keep(self) -> None:
+        loop = asyncio.get_running_loop()
         pause = _BACKOFF[0]
         while True:
             try:
@@ -121,7 +122,7 @@ class Line:
             if self._failure is not None:
                 _log.warning("store available again")
             self._failure = None
-            pause = _BACKOFF[0]
+            connected = loop.time()
             try:
                 lost = await self._serve(connection)
             finally:
@@ -132,6 +133,11 @@ class Line:
                 # A server that stands still accepts connections all the same: do not let callers wait for it again.
                 self._failure = lost
             self._fail(lost, queued=self._failure is not None)
+            if loop.time() - connected > 1:
+                pause = _BACKOFF[0]
+            else:  # a server that drops every connection is not to be asked in a tight loop
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, _BACKOFF[1])
 
     async def _serve(self, connection: AbstractConnection) -> Exception:
         """Read and write until the connection is lost; why it was."""

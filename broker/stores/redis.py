@@ -140,8 +140,8 @@ class RedisStore:
         self, index: str, *, after: tuple[float, str] | None = None, limit: int = 100
     ) -> Sequence[tuple[float, str]]:
         order, expiry = _index(index)
-        dead = await self._line.send("ZRANGEBYSCORE", expiry, "-inf", self._now().timestamp(), "LIMIT", 0, 1000)
-        if dead:
+        expired: tuple[Argument, ...] = ("ZRANGEBYSCORE", expiry, "-inf", self._now().timestamp(), "LIMIT", 0, 1000)
+        while dead := await self._line.send(*expired):
             await self._unfile(index, dead)
         start: Argument = "+inf" if after is None else after[0]
         found: list[tuple[float, str]] = []
