@@ -119,7 +119,7 @@ def present(request: HttpRequest) -> PresentedSignature:
     for name in _SINGLE_HEADERS:
         if name in values and len(values[name]) > 1:
             raise IncompleteSignature(f"The header '{name}' is given more than once.")
-    return _from_query(request, presigning) if presigning.keys() & SIGNING_PARAMETERS else _from_header(request)
+    return _from_header(request) if "authorization" in values else _from_query(request, presigning)
 
 
 def _from_header(request: HttpRequest) -> PresentedSignature:
