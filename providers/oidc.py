@@ -17,6 +17,9 @@ from providers.fetch import origin, require_web_origin
 from providers.jwks import FixedKeySet, KeySet, RemoteKeySet, Times
 from providers.jwt import UnverifiedToken, parse, shown
 
+_CARRIED = ("aud", "sub", "amr")
+"""What AWS keeps of a token for the session's later requests."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OidcConfig:
@@ -155,6 +158,7 @@ class OidcProvider:
             expires_at=datetime.fromtimestamp(token.expires_at, UTC),
             attributes=attributes,
             multivalued=multivalued,
+            carried=tuple(key for name in _CARRIED if (key := f"{self._prefix}:{name}") in attributes),
             session_tags=tags,
             transitive_tag_keys=transitive,
             source_identity=source_identity(claims),

@@ -340,15 +340,35 @@ def test_the_issuer_of_no_token_cannot_be_peeked_at(name: str) -> None:
 @pytest.mark.parametrize(
     ("bend", "sentence"),
     [
+        ({"exp": None}, "Missing a required claim: exp"),
         ({"sub": None}, "Missing a required claim: sub"),
         ({"aud": "api://x"}, "Incorrect token audience: the token is for api://x"),
         ({"aud": ["a", "b"]}, "Incorrect token audience: the token is for a, b"),
         ({"aud": "ÿ" * 300}, "Incorrect token audience: the token is for " + "?" * 255),
     ],
 )
-async def test_the_caller_is_told_what_the_token_says(
+async def test_the_caller_is_told_what_its_claims_say(
     provider: OidcProvider, issuer: FakeIssuer, bend: dict[str, Any], sentence: str
 ) -> None:
     with pytest.raises(ProofRejected) as refused:
         await provider.verify(IdToken(issuer.token(**bend)))
     assert refused.value.sentence == sentence
+
+
+@pytest.mark.parametrize(
+    ("name", "what"),
+    [
+        ("encrypted (JWE)", "It has five parts, so it is encrypted; a signed one is needed."),
+        ("two parts", "It does not have three parts."),
+        ("20001 characters", "It is longer than 20000 characters."),
+        ("PS256", "Its algorithm is PS256; accepted are RS256, RS384, RS512, ES256, ES384, ES512."),
+        ("access token (RFC 9068)", "Its header says that it is another kind of token."),
+    ],
+)
+def test_the_caller_is_told_what_is_wrong_with_the_form(name: str, what: str) -> None:
+    issuer = FakeIssuer()
+    with pytest.raises(ProofRejected) as refused:
+        peek_issuer(BENT[name][0](issuer))
+    assert refused.value.sentence == (
+        f"The ID Token provided is not a valid JWT. (You may see this error if you sent an Access Token) {what}"
+    )

@@ -68,6 +68,7 @@ async def test_every_claim_is_a_condition_key(provider: OidcProvider, issuer: Fa
     }
     assert identity.multivalued == {f"{prefix}:{name}" for name in ("teams", "numbers", "nested/list", "amr")}
     assert identity.methods == {"pwd", "otp"}
+    assert identity.carried == (f"{prefix}:aud", f"{prefix}:sub", f"{prefix}:amr")
 
 
 async def test_the_authorized_party_stands_in_for_the_audience(make_provider: MakeProvider, issuer: FakeIssuer) -> None:
