@@ -267,13 +267,13 @@ def test_faults_of_all_files_come_at_once_in_order(faults: Faults) -> None:
             "sojourn.yaml": 'server: {port: x}\norganization: {management_account: "999999999999"}',
             "accounts/a.yaml": HEAD + "Alias: one-two\n" + user.format("AKIAIOSFODNN7EXAMPLE"),
             "accounts/b.yaml": HEAD + "Alias: three\n" + user.format("AKIAIOSFODNN7EXAMPLD").replace(": a\n", ": b\n"),
-            "accounts/c.json": '{"Account": "222233334444",\n "Users": [{"UserName": "a",\n "Pfad": "/"}]}',
+            "accounts/c.json": '{"Account": "222233334444",\n "Users": [{"UserName": "a",\n "Pathh": "/"}]}',
             "accounts/d.yaml": 'Account: "333344445555"\n' + user.format("AKIAIOSFODNN7EXAMPLE"),
         }
     )
     starts = [
         "b.yaml:2: the account has the alias one-two already",
-        "c.json:3: unknown key Pfad; did you mean Path?",
+        "c.json:3: unknown key Pathh; did you mean Path?",
         "d.yaml:5: this access key id stands at ",
     ]
     assert [fault for fault, start in zip(found, starts, strict=False) if not fault.startswith(start)] == []
