@@ -13,6 +13,7 @@ import ssl
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol, TypeAlias
 
 import aiohttp
@@ -61,9 +62,6 @@ class KeySet(Protocol):
     async def find(self, key_id: str | None, algorithm: str) -> VerificationKey:
         """Raises `ProofRejected` where the issuer has no such key, `ProviderUnavailable` where that cannot be told."""
 
-    async def close(self) -> None:
-        """Stop what runs in the background."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Times:
@@ -97,9 +95,6 @@ class FixedKeySet:
         if key is None:
             raise _unknown(key_id, algorithm)
         return key
-
-    async def close(self) -> None:
-        """Nothing runs."""
 
 
 class RemoteKeySet:
@@ -144,6 +139,7 @@ class RemoteKeySet:
         return key
 
     async def close(self) -> None:
+        """Stop refreshing, when the fetch that runs has ended."""
         self._closed = True
         if self._refreshing is not None:
             self._refreshing.cancel()
@@ -228,6 +224,34 @@ class RemoteKeySet:
         scheme, host, port = origin(self._issuer)
         if (scheme, port) != ("https", 443) or theirs != ("https", _KEY_HOSTS.get(host), 443):
             raise ValueError(f"the jwks_uri {jwks_uri} is not on the issuer's own host")
+
+
+class KeySets:
+    """The fetched key sets of a process: one an issuer, however many accounts trust it and whatever is reloaded."""
+
+    def __init__(self, session: aiohttp.ClientSession, *, times: Times | None = None) -> None:
+        self._session = session
+        self._times = times
+        self._sets: dict[tuple[str, str | None, bool], RemoteKeySet] = {}
+
+    def of(self, issuer: str, *, ca_file: Path | None = None, allow_http: bool = False) -> RemoteKeySet:
+        """Raises `OSError` for a CA file that cannot be read, `ssl.SSLError` or `ValueError` for one that is none."""
+        certificates = ca_file.read_text("ascii") if ca_file is not None else None
+        name = (issuer, certificates, allow_http)
+        if name not in self._sets:
+            tls = _tls(certificates) if certificates is not None else None
+            self._sets[name] = RemoteKeySet(issuer, self._session, tls=tls, allow_http=allow_http, times=self._times)
+        return self._sets[name]
+
+    async def close(self) -> None:
+        """Stop refreshing; call it before the session is closed."""
+        await asyncio.gather(*(keys.close() for keys in self._sets.values()))
+
+
+def _tls(certificates: str) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.load_verify_locations(cadata=certificates)
+    return context
 
 
 def parse_key_set(document: bytes) -> Keys:

@@ -1,7 +1,6 @@
 """OpenID Connect: verify ID tokens of one issuer (OpenID Connect Core 1.0 §3.1.3.7, STS AssumeRoleWithWebIdentity)."""
 
 import hashlib
-import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -14,7 +13,7 @@ from providers.claims import condition_keys, flatten, methods, session_tags, sou
 from providers.contract import Identity, IdToken, Now, Once
 from providers.errors import ProofExpired, ProofRejected
 from providers.fetch import origin, require_web_origin
-from providers.jwks import FixedKeySet, KeySet, RemoteKeySet, Times
+from providers.jwks import FixedKeySet, KeySet, KeySets
 from providers.jwt import UnverifiedToken, parse, shown
 
 _CARRIED = ("aud", "sub", "amr")
@@ -67,22 +66,28 @@ class OidcProvider:
         self,
         config: OidcConfig,
         *,
-        session: aiohttp.ClientSession,
         once: Once,
         now: Now,
-        times: Times | None = None,
+        key_sets: KeySets | None = None,
+        session: aiohttp.ClientSession | None = None,
     ) -> None:
-        """Raises `ValueError` for an unusable key set, `OSError` or `ssl.SSLError` for an unusable CA file."""
+        """`key_sets`: those of the process; or `session`, for one that this provider does not share.
+
+        Raises `ValueError` for an unusable key set, `OSError` or `ssl.SSLError` for an unusable CA file.
+        """
         self.config = config
         self._once = once
         self._now = now
         self._prefix = config.issuer.partition("://")[2]
+        self._own = KeySets(session) if session is not None else None
         self._keys: KeySet
+        sets = key_sets if key_sets is not None else self._own
         if config.jwks is not None:
             self._keys = FixedKeySet(config.jwks)
+        elif sets is not None:
+            self._keys = sets.of(config.issuer, ca_file=config.ca_file, allow_http=config.allow_http)
         else:
-            tls = ssl.create_default_context(cafile=config.ca_file) if config.ca_file is not None else None
-            self._keys = RemoteKeySet(config.issuer, session, tls=tls, allow_http=config.allow_http, times=times)
+            raise ValueError("an issuer's keys are fixed or fetched; nothing is given to fetch them by")
 
     async def verify(self, proof: IdToken) -> Identity:
         """The checks in AWS's order: form, issuer, key and signature, times, audience, claims; single use last.
@@ -101,8 +106,9 @@ class OidcProvider:
         return identity
 
     async def close(self) -> None:
-        """Stop refreshing keys."""
-        await self._keys.close()
+        """Stop refreshing keys that are not shared."""
+        if self._own is not None:
+            await self._own.close()
 
     async def _require_signature(self, token: UnverifiedToken) -> None:
         key = await self._keys.find(token.key_id, token.algorithm)

@@ -13,7 +13,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from providers.jwks import Times
+from providers.jwks import KeySets, Times
 from providers.oidc import OidcConfig, OidcProvider
 from tests.fakes.issuer import AUDIENCE, FakeIssuer
 
@@ -78,19 +78,18 @@ async def session() -> AsyncIterator[aiohttp.ClientSession]:
 
 @pytest.fixture
 async def make_provider(issuer: FakeIssuer, session: aiohttp.ClientSession) -> AsyncIterator[MakeProvider]:
-    made: list[OidcProvider] = []
+    made: list[KeySets] = []
 
     def make(
         *, now: Callable[[], datetime] = lambda: datetime.now(UTC), times: Times | None = None, **config: Any
     ) -> OidcProvider:
+        made.append(key_sets := KeySets(session, times=times))
         whole = {"issuer": issuer.url, "audiences": frozenset({AUDIENCE}), "allow_http": True, **config}
-        provider = OidcProvider(OidcConfig(**whole), session=session, once=Memory(), now=now, times=times)
-        made.append(provider)
-        return provider
+        return OidcProvider(OidcConfig(**whole), key_sets=key_sets, once=Memory(), now=now)
 
     yield make
-    for provider in made:
-        await provider.close()
+    for key_sets in made:
+        await key_sets.close()
 
 
 @pytest.fixture

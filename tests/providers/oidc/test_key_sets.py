@@ -4,6 +4,7 @@ import asyncio
 import json
 import ssl
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,10 @@ import pytest
 
 from providers.contract import IdToken
 from providers.errors import ProofRejected, ProviderUnavailable
-from providers.jwks import RemoteKeySet, Times, parse_key_set
-from providers.oidc import OidcProvider
-from tests.fakes.issuer import FakeIssuer, SigningKey
-from tests.providers.oidc.conftest import MakeProvider
+from providers.jwks import KeySets, RemoteKeySet, Times, parse_key_set
+from providers.oidc import OidcConfig, OidcProvider
+from tests.fakes.issuer import AUDIENCE, FakeIssuer, SigningKey
+from tests.providers.oidc.conftest import MakeProvider, Memory
 
 RSA = SigningKey.make("rsa")
 EC = SigningKey.make("ec", "ES256")
@@ -254,12 +255,16 @@ async def test_a_caller_who_leaves_does_not_end_the_fetch_of_others(
     assert issuer.fetches["jwks"] == 1
 
 
-async def test_closing_waits_for_the_fetch_and_starts_no_other(make_provider: MakeProvider, issuer: FakeIssuer) -> None:
-    provider = make_provider(times=BRIEF)
-    waiting = asyncio.create_task(provider.verify(IdToken(issuer.token())))
+async def test_closing_waits_for_the_fetch_and_starts_no_other(
+    issuer: FakeIssuer, session: aiohttp.ClientSession
+) -> None:
+    sets = KeySets(session, times=BRIEF)
+    keys = sets.of(issuer.url, allow_http=True)
+    waiting = asyncio.create_task(keys.find("key-1", "RS256"))
     await asyncio.sleep(0)
-    await provider.close()
+    await sets.close()
     await waiting
+    await keys.find("key-1", "RS256")
     await asyncio.sleep(BRIEF.refresh * 2)
     assert issuer.fetches["jwks"] == 1
 
@@ -287,3 +292,40 @@ def test_a_ca_file_that_is_none_is_refused_at_once(make_provider: MakeProvider, 
     (tmp_path / "bad.pem").write_text("nonsense")
     with pytest.raises(ssl.SSLError):
         make_provider(ca_file=tmp_path / "bad.pem")
+    (tmp_path / "empty.pem").touch()
+    with pytest.raises(ValueError, match="Empty"):
+        make_provider(ca_file=tmp_path / "empty.pem")
+
+
+async def test_providers_of_one_issuer_share_its_keys(issuer: FakeIssuer, session: aiohttp.ClientSession) -> None:
+    sets = KeySets(session)
+    config = OidcConfig(issuer=issuer.url, audiences=frozenset({AUDIENCE}), allow_http=True)
+    for _ in range(3):
+        provider = OidcProvider(config, key_sets=sets, once=Memory(), now=lambda: datetime.now(UTC))
+        await provider.verify(IdToken(issuer.token()))
+        await provider.close()
+    await sets.close()
+    assert issuer.fetches == {"discovery": 1, "jwks": 1}
+
+
+async def test_another_ca_file_means_other_keys(
+    session: aiohttp.ClientSession, tls_issuer: FakeIssuer, ca_file: Path
+) -> None:
+    sets = KeySets(session)
+    trusted = sets.of(tls_issuer.url, ca_file=ca_file)
+    await trusted.find("key-1", "RS256")
+    assert sets.of(tls_issuer.url, ca_file=ca_file) is trusted
+    with pytest.raises(ProviderUnavailable):
+        await sets.of(tls_issuer.url).find("key-1", "RS256")
+    await sets.close()
+
+
+async def test_a_provider_with_a_session_of_its_own_closes_its_keys(
+    issuer: FakeIssuer, session: aiohttp.ClientSession
+) -> None:
+    config = OidcConfig(issuer=issuer.url, audiences=frozenset({AUDIENCE}), allow_http=True)
+    provider = OidcProvider(config, session=session, once=Memory(), now=lambda: datetime.now(UTC))
+    await provider.verify(IdToken(issuer.token()))
+    await provider.close()
+    with pytest.raises(ValueError, match="nothing is given"):
+        OidcProvider(config, once=Memory(), now=lambda: datetime.now(UTC))
