@@ -24,6 +24,8 @@ MAX_CHARACTERS: Final = 131_072
 MAX_DECODED_CHARACTERS: Final = 4 * MAX_CHARACTERS
 """For documents that come from no parameter: some of AWS's own service roles have more than customers may send."""
 MAX_FAULTS: Final = 200
+MAX_POINTER: Final = 1000
+"""Longer pointers, which only hostile documents have, are cut: the place says where."""
 
 LATEST_VERSION: Final = "2012-10-17"
 FIRST_VERSION: Final = "2008-10-17"
@@ -183,7 +185,7 @@ class _Parser:
         faults = []
         for offset, path, message in ordered:
             place = self._lines.position(offset)
-            faults.append(Fault(_pointer(path), place.line, place.column, message))
+            faults.append(Fault(_pointer(path)[:MAX_POINTER], place.line, place.column, message))
         return PolicyError(tuple(faults))
 
     def _fault(self, at: Node | int, path: Path, message: str) -> None:

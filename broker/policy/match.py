@@ -67,8 +67,8 @@ def template(text: str, *, variables: bool, wildcards: bool) -> Template:
 
     at = 0
     while found := _SPECIAL.search(text, at):
-        literal.append(text[at : found.start()])
-        literal[:] = filter(None, literal)
+        if found.start() > at:
+            literal.append(text[at : found.start()])
         sign, at = found.group(), found.end()
         if sign == "${" and variables:
             variable = _VARIABLE.match(text, found.start())
@@ -79,16 +79,16 @@ def template(text: str, *, variables: bool, wildcards: bool) -> Template:
             if character is not None:
                 literal.append(character)
             elif ":" not in name.strip(":") or name != name.strip():
-                raise ValueError(f"the variable {name!r} is no condition key, which has a prefix and a colon")
+                raise ValueError(f"the variable {name[:60]!r} is no condition key, which has a prefix and a colon")
             else:
                 put(Variable(name, fold(name), default))
-        elif sign in "*?" and wildcards:
+        elif sign != "${" and wildcards:
             put(STAR if sign == "*" else ONE)
         else:
             literal.append(sign)
     literal.append(text[at:])
-    if any(literal):
-        tokens.append("".join(literal))
+    if rest := "".join(literal):
+        tokens.append(rest)
     return tuple(tokens)
 
 
@@ -128,28 +128,26 @@ def prefix_of(tokens: Template) -> str:
 class Chunk:
     """The part of a pattern between two stars: literals and `?`."""
 
-    __slots__ = ("_gaps", "_masks", "_pieces", "length")
+    __slots__ = ("_literal", "_pieces", "length")
 
     def __init__(self, tokens: Sequence[str | Wildcard]) -> None:
         self._pieces: list[tuple[int, str]] = []
-        self._masks: dict[str, int] = {}
-        self._gaps = 0
+        self._literal: str | None = None
         at = 0
         for token in tokens:
             if isinstance(token, str):
                 self._pieces.append((at, token))
                 at += len(token)
             else:
-                self._gaps |= 1 << at
                 at += 1
         self.length = at
-        if self._gaps:
-            for offset, piece in self._pieces:
-                for index, character in enumerate(piece, offset):
-                    self._masks[character] = self._masks.get(character, self._gaps) | 1 << index
+        if all(isinstance(token, str) for token in tokens):
+            self._literal = "".join(piece for _, piece in self._pieces)
 
     def at(self, text: str, start: int) -> bool:
         """Whether the chunk matches `text` at `start`, which leaves room for it."""
+        if self._literal is not None:
+            return text.startswith(self._literal, start)
         return all(text.startswith(piece, start + offset) for offset, piece in self._pieces)
 
     def find(self, text: str, start: int, end: int) -> int:
@@ -158,17 +156,34 @@ class Chunk:
         Without `?` this is `str.find`. With it, the shift-and algorithm (Baeza-Yates and Gonnet, 1992) keeps
         all partial matches in the bits of one number: one step a character, however the pattern repeats itself.
         """
-        if not self._gaps:
-            found = text.find("".join(piece for _, piece in self._pieces), start, end)
+        if self._literal is not None:
+            found = text.find(self._literal, start, end)
             return -1 if found < 0 else found + self.length
+        masks, gaps = self._masks()
         goal = 1 << (self.length - 1)
         state = 0
-        masks, gaps = self._masks, self._gaps
         for index in range(start, end):
             state = (state << 1 | 1) & masks.get(text[index], gaps)
             if state & goal:
                 return index + 1
         return -1
+
+    def _masks(self) -> tuple[dict[str, int], int]:
+        """For each character the positions, as bits, where the chunk accepts it; and for all others."""
+        bits = bytearray(b"1" * self.length)
+        characters: dict[str, list[int]] = {}
+        for offset, piece in self._pieces:
+            for index, character in enumerate(piece, offset):
+                bits[index] = ord("0")
+                characters.setdefault(character, []).append(index)
+        gaps = int(bits[::-1], 2)
+        masks = {}
+        for character, places in characters.items():
+            own = bytearray(b"0" * self.length)
+            for index in places:
+                own[index] = ord("1")
+            masks[character] = gaps | int(own[::-1], 2)
+        return masks, gaps
 
 
 class Glob:

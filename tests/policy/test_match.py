@@ -1,5 +1,6 @@
 """Wildcards agree with a slow reference and cost time linear in the text; substituted values are never patterns."""
 
+import json
 import time
 from collections.abc import Callable
 from functools import cache
@@ -8,7 +9,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from broker.policy import RequestContext
+from broker.policy import Kind, RequestContext, parse
 from broker.policy.match import ONE, STAR, Glob, Template, Variable, matcher, resource_matcher, split_arn, template
 
 NOTHING = RequestContext()
@@ -136,3 +137,20 @@ def test_a_malformed_variable_is_refused(text: str) -> None:
 def test_a_template_is_split_at_its_own_colons_only() -> None:
     tokens = template("arn:aws:s3:*::${a:b}:c", variables=True, wildcards=True)
     assert split_arn(tokens) == [("arn",), ("aws",), ("s3",), (STAR,), (), (Variable("a:b", "a:b"), ":c")]
+
+
+HOSTILE = {
+    "variables that are none": ("${" * 60_000, "2008-10-17"),
+    "literal signs": ("${*}" * 30_000, "2012-10-17"),
+    "stars": ("*a" * 60_000, "2012-10-17"),
+    "question marks": ("?a" * 60_000, "2012-10-17"),
+}
+
+
+@pytest.mark.parametrize(("pattern_text", "version"), HOSTILE.values(), ids=HOSTILE)
+def test_a_hostile_pattern_is_read_in_bounded_time(pattern_text: str, version: str) -> None:
+    statement = {"Effect": "Allow", "Action": "*", "Resource": "arn:aws:s3:::" + pattern_text}
+    document = json.dumps({"Version": version, "Statement": statement})
+    start = time.perf_counter()
+    parse(document, Kind.IDENTITY)
+    assert time.perf_counter() - start < 5
