@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol, TypeVar
 
 Now = Callable[[], datetime]
@@ -55,6 +55,20 @@ class Identity:
     session_tags: Mapping[str, str] = field(default_factory=dict)
     transitive_tag_keys: tuple[str, ...] = ()
     source_identity: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SamlIdentity(Identity):
+    """An identity from a SAML assertion; `audience` is the Recipient that it was made for.
+
+    `roles`: (role ARN, provider ARN) as the assertion pairs them. `session_duration`: what its SessionDuration says.
+    `subject_type` and `name_qualifier`: as in the result of AssumeRoleWithSAML.
+    """
+
+    roles: tuple[tuple[str, str], ...]
+    subject_type: str
+    name_qualifier: str
+    session_duration: timedelta | None = None
 
 
 _Proof = TypeVar("_Proof", contravariant=True)
