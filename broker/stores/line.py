@@ -66,15 +66,16 @@ class Line:
         self._stalled: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._suspect: _Command | None = None
+        self._connecting = False
         self._closed = False
 
     def send(self, *command: Argument) -> asyncio.Future[Any]:
         """Queue one command; the future gives its reply or raises `StoreUnavailable`."""
+        if self._closed:
+            raise StoreUnavailable("the store is closed")
         if self._failure is not None:
             # A bad configuration keeps its class and text; `from` would tie every error to one traceback.
             raise type_of(self._failure)(text_of(self._failure))
-        if self._closed:
-            raise StoreUnavailable("the store is closed")
         if len(self._queued) + len(self._sent) >= self._limit:
             raise StoreUnavailable(f"more than {self._limit} commands are waiting for the store")
         loop = asyncio.get_running_loop()
@@ -96,10 +97,13 @@ class Line:
     async def close(self) -> None:
         """End the connection; every waiting and every later command raises `StoreUnavailable`."""
         self._closed = True
-        if self._keeper is not None:
-            self._keeper.cancel()
-            await asyncio.gather(self._keeper, return_exceptions=True)
         self._fail(StoreUnavailable("the store is closed"), queued=True)
+        if self._keeper is not None:
+            if (
+                not self._connecting
+            ):  # a handshake is let end, in `timeout` at most: cut short, it would leak its socket
+                self._keeper.cancel()
+            await asyncio.gather(self._keeper, return_exceptions=True)
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -107,41 +111,50 @@ class Line:
     async def _keep(self) -> None:
         loop = asyncio.get_running_loop()
         pause = _BACKOFF[0]
-        while True:
-            try:
-                async with asyncio.timeout(self._timeout):
-                    connection = await self._opener()
-            except (RedisError, OSError, StoreUnavailable) as error:
-                if self._failure is None:
-                    _log.warning("store unavailable: %s", text_of(error))
-                self._failure = error
-                self._fail(error, queued=True)
-                await asyncio.sleep(pause)
-                pause = min(pause * 2, _BACKOFF[1])
-                continue
-            if self._failure is not None:
-                _log.warning("store available again")
-            self._failure = None
-            connected = loop.time()
-            try:
-                lost = await self._serve(connection)
-            finally:
-                with contextlib.suppress(RedisError, OSError):
-                    await connection.disconnect(nowait=True)
-            _log.warning("connection to the store lost: %s", text_of(lost))
-            if isinstance(lost, TimeoutError):
-                # A server that stands still accepts connections all the same: do not let callers wait for it again.
-                self._failure = lost
-            self._fail(lost, queued=self._failure is not None)
-            if loop.time() - connected > 1:
-                pause = _BACKOFF[0]
-            else:  # a server that drops every connection is not to be asked in a tight loop
-                await asyncio.sleep(pause)
-                pause = min(pause * 2, _BACKOFF[1])
+        while not self._closed:
+            started = loop.time()
+            connection = await self._connect()
+            if connection is not None:
+                try:
+                    lost = await self._serve(connection)
+                finally:
+                    with contextlib.suppress(RedisError, OSError):
+                        async with asyncio.timeout(self._timeout):
+                            await connection.disconnect(nowait=not self._closed)  # at the end, TLS says goodbye
+                _log.warning("connection to the store lost: %s", text_of(lost))
+                if isinstance(lost, TimeoutError):
+                    # A server that stands still accepts connections all the same: let nobody wait for it again.
+                    self._failure = lost
+                self._fail(lost, queued=self._failure is not None)
+                if loop.time() - started > 1:
+                    pause = _BACKOFF[0]
+            await asyncio.sleep(pause)  # also for a server that takes connections only to drop them
+            pause = min(pause * 2, _BACKOFF[1])
+
+    async def _connect(self) -> AbstractConnection | None:
+        """A connection; where there is none, commands fail with the reason from now on."""
+        self._connecting = True
+        try:
+            async with asyncio.timeout(self._timeout):
+                connection = await self._opener()
+        except (RedisError, OSError, StoreUnavailable) as error:
+            if self._failure is None:
+                _log.warning("store unavailable: %s", text_of(error))
+            self._failure = error
+            self._fail(error, queued=True)
+            return None
+        finally:
+            self._connecting = False
+        if self._failure is not None:
+            _log.warning("store available again")
+        self._failure = None
+        return connection
 
     async def _serve(self, connection: AbstractConnection) -> Exception:
         """Read and write until the connection is lost; why it was."""
         self._stalled = asyncio.get_running_loop().create_future()
+        if self._closed:
+            self._break(StoreUnavailable("the store is closed"))
         self._wake.set()
         reader = asyncio.ensure_future(self._read(connection))
         writer = asyncio.ensure_future(self._write(connection))
@@ -175,9 +188,12 @@ class Line:
             refusal: ResponseError | None = None
             reply = None
             try:
-                reply = await read()
+                reply = await read(disconnect_on_error=False)  # ending the connection is the keeper's
             except ResponseError as error:  # of this one command: the stream is in step
                 refusal = error
+            except (RedisError, OSError) as error:
+                self._break(error)  # before the writer sends anything more
+                return
             if not sent:
                 raise StoreUnavailable("the server sent a reply that nobody asked for")
             waiter = sent.popleft().reply
