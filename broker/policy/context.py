@@ -103,7 +103,8 @@ _FOLDED: Final = {fold(name): key for name, key in CONTEXT_KEYS.items()}
 def context_key(name: str) -> ContextKey | None:
     """What is known of the condition key `name`, or None for an unknown one."""
     folded = fold(name)
-    return _FOLDED.get(folded) or _FOLDED.get(folded.partition("/")[0] + "/*")
+    family, slash, _ = folded.partition("/")
+    return _FOLDED.get(folded) or (_FOLDED.get(family + "/*") if slash else None)
 
 
 class RequestContext:

@@ -183,7 +183,7 @@ class Scene:
         if statement.not_principal:
             deny = statement.effect is _DENY
             return not_principal_match(statement.principals, self.principal, deny=deny, bounded=self.bounded)
-        return principal_match(statement.principals, self.principal)
+        return principal_match(statement.principals, self.principal, trust=kind is _TRUST)
 
     @property
     def cross_account(self) -> bool:
@@ -298,7 +298,7 @@ def _lacking(scene: Scene, gates: Gates) -> tuple[Kind, ...]:
         lacking.append(_SCP)
     if match is _NONE and (trust or gates.cross_account):
         lacking.append(resource_kind)
-    if gates.cross_account or (trust and match is _EVERYONE):
+    if gates.cross_account and match is not _NONE:
         match = _ACCOUNT
     if match >= _EVERYONE:
         return tuple(lacking)

@@ -46,7 +46,7 @@ ANONYMOUS: Final = Principal(PrincipalKind.ANONYMOUS, "*", "")
 class Match(IntEnum):
     """How a policy's Principal element matches a caller, weakest first.
 
-    EVERYONE is `*`: as strong as DIRECT, save in role trust policies.
+    EVERYONE is `*`, as strong as DIRECT. In a trust policy `*` is no more than ACCOUNT for a caller that has one.
     """
 
     NONE = 0
@@ -172,12 +172,12 @@ _IN_ACCOUNT: Final = frozenset(
 )
 
 
-def entry_match(entry: Entry, principal: Principal) -> Match:
+def entry_match(entry: Entry, principal: Principal, *, trust: bool = False) -> Match:
     """How one entry matches the caller."""
     kind = principal.kind
     match entry.kind:
         case EntryKind.EVERYONE:
-            return Match.EVERYONE
+            return Match.ACCOUNT if trust and kind in _IN_ACCOUNT else Match.EVERYONE
         case EntryKind.ACCOUNT:
             return Match.ACCOUNT if kind in _IN_ACCOUNT and principal.account == entry.name else Match.NONE
         case EntryKind.ROLE:
@@ -207,9 +207,9 @@ _NAMED: Final = {
 }
 
 
-def principal_match(entries: Sequence[Entry], principal: Principal) -> Match:
-    """The strongest match of a Principal element."""
-    return max((entry_match(entry, principal) for entry in entries), default=Match.NONE)
+def principal_match(entries: Sequence[Entry], principal: Principal, *, trust: bool) -> Match:
+    """The strongest match of a Principal element, in a `trust` policy or another resource's."""
+    return max((entry_match(entry, principal, trust=trust) for entry in entries), default=Match.NONE)
 
 
 def not_principal_match(entries: Sequence[Entry], principal: Principal, *, deny: bool, bounded: bool) -> Match:

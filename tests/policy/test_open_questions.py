@@ -219,6 +219,10 @@ def test_everyone_in_a_trust_policy() -> None:
     assert verdict(USER) is NOT_ALLOWED
     assert verdict(USER, EVERYTHING) is ALLOWED
     assert verdict(ANONYMOUS) is NOT_ALLOWED
+    both_named = {"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"AWS": ["*", ROLE_ARN]}}
+    trust = policy(both_named, kind=Kind.TRUST)
+    assert verdict(USER) is NOT_ALLOWED
+    assert verdict(SESSION) is ALLOWED
 
 
 def test_wildcard_providers() -> None:
