@@ -290,9 +290,10 @@ def _lacking(scene: Scene, gates: Gates) -> tuple[Kind, ...]:
     resource_kind = policies.resource_kind
     trust = resource_kind is _TRUST
     if not scene.own_side:
-        # Nobody can assume a role: a session needs someone to answer for it.
-        nobody = trust and scene.principal.kind is _ANONYMOUS
-        return () if match is not _NONE and not nobody else (resource_kind,)
+        # A session needs someone to answer for it: not nobody, and only a provider that the role's account set up.
+        foreign = scene.principal.kind is _PROVIDER and scene.principal.account != "" and gates.cross_account
+        unfit = trust and (foreign or scene.principal.kind is _ANONYMOUS)
+        return (resource_kind,) if unfit or match is _NONE else ()
     lacking: list[Kind] = []
     if not all(gates.scps):
         lacking.append(_SCP)

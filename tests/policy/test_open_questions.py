@@ -225,6 +225,22 @@ def test_everyone_in_a_trust_policy() -> None:
     assert verdict(SESSION) is ALLOWED
 
 
+def test_provider_of_another_account() -> None:
+    issuer = f"arn:aws:iam::{ACCOUNT}:oidc-provider/issuer.test"
+    action = "sts:AssumeRoleWithWebIdentity"
+    for named in ("*", {"Federated": issuer}):
+        trust = policy({"Effect": "Allow", "Action": action, "Principal": named}, kind=Kind.TRUST)
+        own = Principal(PrincipalKind.PROVIDER, issuer, ACCOUNT)
+        assert ask(Policies(resource=trust), own, action=action, resource=ROLE_ARN) is ALLOWED
+        foreign_role = f"arn:aws:iam::{OTHER}:role/deploy"
+        assert ask(Policies(resource=trust), own, action=action, resource=foreign_role) is NOT_ALLOWED
+    google = policy(
+        {"Effect": "Allow", "Action": action, "Principal": {"Federated": "accounts.google.com"}}, kind=Kind.TRUST
+    )
+    caller = Principal(PrincipalKind.PROVIDER, "accounts.google.com", "")
+    assert ask(Policies(resource=google), caller, action=action, resource=ROLE_ARN) is ALLOWED
+
+
 def test_wildcard_providers() -> None:
     assert refuses({"Effect": "Allow", "Action": "sts:*", "Principal": {"Federated": "*"}}, kind=Kind.TRUST)
     assert refuses({"Effect": "Allow", "Action": "sts:*", "Principal": {"Service": "*"}}, kind=Kind.TRUST)
