@@ -13,7 +13,8 @@ import pytest
 
 from providers.contract import IdToken
 from providers.errors import ProofRejected, ProviderUnavailable
-from providers.jwks import KeySets, RemoteKeySet, Times, parse_key_set
+from providers.jwk import parse_key_set
+from providers.jwks import KeySets, RemoteKeySet, Times
 from providers.oidc import OidcConfig, OidcProvider
 from tests.fakes.issuer import AUDIENCE, FakeIssuer, SigningKey
 from tests.providers.oidc.conftest import MakeProvider, Memory
