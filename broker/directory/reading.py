@@ -47,7 +47,7 @@ class DeclaredAccount:
         here = place((), "")
         first = self._claims.setdefault((kind, name.lower()), here)
         if first is not here:
-            faults.append(place((), f"{kind} {name} is described at {first.file}:{first.line} already"))
+            faults.append(place((), f"a {kind} of this name is described at {first.file}:{first.line} already"))
         self.names.setdefault(kind, set()).add(name)
 
 

@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +28,9 @@ _WORDS: dict[str, bool | None] = {
     **dict.fromkeys(("false", "False", "FALSE"), False),
 }
 _NUMBER_START = frozenset("+-.0123456789")
-_STANDARD_TAGS = ("tag:yaml.org,2002:str", "tag:yaml.org,2002:seq", "tag:yaml.org,2002:map")
 _MAX_DIGITS = 40
+MAX_DEPTH = 64
+"""Levels of YAML; a configuration needs about a dozen, and what follows may recurse."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,59 +56,124 @@ def parse(file: Path, text: str, faults: list[Fault]) -> Document | None:
 
 
 def _parse_yaml(file: Path, text: str, faults: list[Fault]) -> Document | None:
+    builder = _Builder(file, faults)
     try:
-        # A loader without implicit resolvers: every scalar arrives as text, with its quoting style.
-        node: Any = yaml.compose(text, Loader=yaml.CBaseLoader)
+        # Events, not composed nodes: composing recurses in C, and deep nesting would take the process with it.
+        # Without implicit resolvers every scalar arrives as text, with its quoting style.
+        for event in yaml.parse(text, Loader=yaml.CBaseLoader):
+            builder.take(event)
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
+        mark: Any = error.problem_mark or error.context_mark
         faults.append(Fault(file, mark.line + 1 if mark else 1, f"not valid YAML: {error.problem or error.context}"))
         return None
     except yaml.YAMLError:
         faults.append(Fault(file, 1, "not valid YAML: a character is not allowed there"))
         return None
-    if node is None:
-        return Document(file, None, lambda _location: 1)
-    value = _Constructor(file, faults).value(node)
-    return Document(file, value, lambda location: _yaml_line(node, location))
+    except _TooDeep as error:
+        faults.append(Fault(file, error.line, "nested too deeply"))
+        return None
+    root = cache(partial(_composed, text))
+    return Document(file, builder.root, lambda location: _yaml_line(root(), location))
 
 
-class _Constructor:
-    """Builds plain values from composed nodes, noting what YAML lets pass but a configuration must not contain."""
+class _TooDeep(Exception):
+    def __init__(self, line: int) -> None:
+        super().__init__(line)
+        self.line = line
+
+
+class _Builder:
+    """Builds plain values from events, noting what YAML lets pass but a configuration must not contain."""
 
     def __init__(self, file: Path, faults: list[Fault]) -> None:
+        self.root: object = None
         self._file = file
         self._faults = faults
-        self._open: set[int] = set()
+        self._open: list[tuple[list[object] | dict[str, object], str | None]] = []
+        """Containers that are not finished, outermost first, each with its anchor."""
+        self._keys: list[str | None] = []
+        """Of each open container, the key whose value comes next."""
+        self._anchors: dict[str, object] = {}
+        self._documents = 0
 
-    def value(self, node: Any) -> object:
-        if node.tag not in _STANDARD_TAGS:
-            self._fault(node, "YAML tags are not supported")
-        if isinstance(node, yaml.ScalarNode):
-            return _scalar(node.value) if node.style == "" else node.value
-        if id(node) in self._open:
-            self._fault(node, "an alias must not contain itself")
-            return None
-        self._open.add(id(node))
-        try:
-            if isinstance(node, yaml.SequenceNode):
-                return [self.value(item) for item in node.value]
-            return self._mapping(node)
-        finally:
-            self._open.discard(id(node))
+    def take(self, event: Any) -> None:
+        if isinstance(event, yaml.ScalarEvent):
+            self._check_tag(event)
+            if self._awaits_key():
+                self._key(event, event.value)
+                return
+            value = _scalar(event.value) if event.style in ("", None) and event.implicit[0] else event.value
+            self._add(value)
+            self._anchor(event.anchor, value)
+        elif isinstance(event, yaml.CollectionStartEvent):
+            self._check_tag(event)
+            container: list[object] | dict[str, object] = [] if isinstance(event, yaml.SequenceStartEvent) else {}
+            if self._awaits_key():
+                self._key(event, None)
+            else:
+                self._add(container)
+            if len(self._open) >= MAX_DEPTH:
+                raise _TooDeep(_line(event))
+            self._open.append((container, event.anchor))
+            self._keys.append(None)
+        elif isinstance(event, yaml.CollectionEndEvent):
+            container, anchor = self._open.pop()
+            self._keys.pop()
+            self._anchor(anchor, container)
+        elif isinstance(event, yaml.AliasEvent):
+            self._alias(event)
+        elif isinstance(event, yaml.DocumentStartEvent):
+            self._documents += 1
+            if self._documents > 1:
+                self._fault(event, "a second document begins here; one is expected")
 
-    def _mapping(self, node: Any) -> dict[str, object]:
-        result: dict[str, object] = {}
-        for key, item in node.value:
-            if not isinstance(key, yaml.ScalarNode):
-                self._fault(key, "a key must be a text")
-                continue
-            if key.value in result:
-                self._fault(key, "the same key stands twice in one mapping")
-            result[key.value] = self.value(item)
-        return result
+    def _awaits_key(self) -> bool:
+        return bool(self._open) and isinstance(self._open[-1][0], dict) and self._keys[-1] is None
 
-    def _fault(self, node: Any, message: str) -> None:
-        self._faults.append(Fault(self._file, node.start_mark.line + 1, message))
+    def _key(self, event: Any, text: str | None) -> None:
+        container = self._open[-1][0]
+        if text is None:
+            self._fault(event, "a key must be a text")
+        elif text in container:
+            self._fault(event, "the same key stands twice in one mapping")
+        self._keys[-1] = text or ""
+
+    def _add(self, value: object) -> None:
+        if not self._open:
+            if self._documents == 1:
+                self.root = value
+            return
+        container = self._open[-1][0]
+        if isinstance(container, list):
+            container.append(value)
+        else:
+            container[self._keys[-1] or ""] = value
+            self._keys[-1] = None
+
+    def _anchor(self, name: str | None, value: object) -> None:
+        if name is not None:
+            self._anchors[name] = value
+
+    def _alias(self, event: Any) -> None:
+        if self._awaits_key():
+            self._key(event, None)
+        elif event.anchor in self._anchors:
+            self._add(self._anchors[event.anchor])
+        else:
+            self._fault(event, "an alias must name an anchor that stands, finished, before it")
+            self._add(None)
+
+    def _check_tag(self, event: Any) -> None:
+        if event.tag not in (None, "!", "tag:yaml.org,2002:str", "tag:yaml.org,2002:seq", "tag:yaml.org,2002:map"):
+            self._fault(event, "YAML tags are not supported")
+
+    def _fault(self, event: Any, message: str) -> None:
+        self._faults.append(Fault(self._file, _line(event), message))
+
+
+def _line(event: Any) -> int:
+    line: int = event.start_mark.line
+    return line + 1
 
 
 def _scalar(text: str) -> object:
@@ -120,7 +187,17 @@ def _scalar(text: str) -> object:
     return text
 
 
+def _composed(text: str) -> Any:
+    """The nodes of a text that is not nested too deeply; made only when there is something to report."""
+    try:
+        return yaml.compose(text, Loader=yaml.CBaseLoader)
+    except yaml.YAMLError:
+        return None
+
+
 def _yaml_line(node: Any, location: Location) -> int:
+    if node is None:
+        return 1
     line: int = node.start_mark.line
     for step in location:
         if isinstance(node, yaml.MappingNode):
@@ -167,7 +244,9 @@ def _parse_json(file: Path, text: str, faults: list[Fault]) -> Document | None:
         return None
     if repeated:
         faults += [Fault(file, line, "the same key stands twice in one mapping") for line in _repeated_lines(text)]
-    return Document(file, value, lambda location: _json_line(text, location))
+    root = cache(partial(_json_nodes, text))
+    lines = cache(partial(jsontext.Lines, text))
+    return Document(file, value, lambda location: lines().position(_json_offset(root(), location)).line)
 
 
 def _repeated_lines(text: str) -> list[int]:
@@ -179,12 +258,17 @@ def _repeated_lines(text: str) -> list[int]:
     return [lines.position(offset).line for offset in offsets]
 
 
-def _json_line(text: str, location: Location) -> int:
-    """Parses again: only a fault needs lines."""
+def _json_nodes(text: str) -> jsontext.Node | None:
+    """The nodes of a JSON text; made only when there is something to report."""
     try:
-        node = jsontext.read(text, lambda _path, _offset: None)
-    except jsontext.JsonError:
-        return 1
+        return jsontext.read(text, lambda _path, _offset: None)
+    except jsontext.JsonError:  # nested too deeply for it
+        return None
+
+
+def _json_offset(node: jsontext.Node | None, location: Location) -> int:
+    if node is None:
+        return 0
     offset = node.start
     for step in location:
         if isinstance(node.value, dict) and step in node.value:
@@ -194,4 +278,4 @@ def _json_line(text: str, location: Location) -> int:
             offset = node.start
         else:
             break
-    return jsontext.Lines(text).position(offset).line
+    return offset

@@ -42,7 +42,7 @@ CASES: dict[str, tuple[str, list[str]]] = {
     "path": (HEAD + "Users:\n  - UserName: a\n    Path: /x\n", ["a.yaml:4: Path: must match pattern"]),
     "twice, ignoring case": (
         HEAD + "Users:\n  - UserName: a\n  - {UserName: A}\n",
-        ["a.yaml:4: user A is described at "],
+        ["a.yaml:4: a user of this name is described at "],
     ),
     "a group that is not there": (
         HEAD + "Groups: [{GroupName: developers}]\nUsers:\n  - UserName: a\n    Groups:\n      - developer\n",
@@ -185,7 +185,7 @@ CASES: dict[str, tuple[str, list[str]]] = {
     "certificates": (HEAD + OIDC + "    CaFile: secret-keys.json\n", ["a.yaml:5: CaFile: names a file without a PEM"]),
     "issuer twice": (
         HEAD + OIDC + "  - {Url: https://idp.test, ClientIdList: [b]}\n",
-        ["a.yaml:5: oidc-provider https://idp.test is described at "],
+        ["a.yaml:5: a oidc-provider of this name is described at "],
     ),
     "no metadata": (
         HEAD + "SAMLProviders:\n  - Name: corp\n",

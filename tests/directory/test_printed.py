@@ -135,7 +135,7 @@ def test_the_same_entity_in_both_formats_is_refused(faults: Faults) -> None:
             "accounts/b.yaml": 'Account: "123456789012"\nUsers:\n  - UserName: alice\n',
         }
     )
-    assert [fault.partition(" is described")[0] for fault in found] == ["b.yaml:3: user alice"]
+    assert [fault.partition(" is described")[0] for fault in found] == ["b.yaml:3: a user of this name"]
 
 
 def test_the_partition_must_be_the_configured_one(faults: Faults) -> None:

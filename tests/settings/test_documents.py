@@ -66,12 +66,15 @@ def test_an_anchor_may_be_used_again() -> None:
         ("a:\n  - {b: 1,\n     b: 2}\n", 3),
         ("a: !Sub x\n", 1),
         ("a: 1\n? [x]\n: 2\n", 2),
-        ("a: &x\n  - *x\n", 1),
+        ("a: &x\n  - *x\n", 2),
         ("a: 1\n b: 2\n", 2),
         ("a: *nowhere\n", 1),
         ("a: 1\n---\nb: 2\n", 2),
         ("a: 'open\n\n", 3),
         ("a: \x07\n", 1),
+        ("[" * 100_000, 1),
+        ("a:\n" + "- " * 100_000 + "x", 2),
+        ("a: 1\n*a : 2\n", 2),
     ],
 )
 def test_what_yaml_lets_pass_is_a_fault_with_its_line(text: str, line: int) -> None:
