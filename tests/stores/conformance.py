@@ -214,5 +214,6 @@ class StoreConformance:
             tasks = [asyncio.ensure_future(ask(chance.randrange(100))) for _ in range(100)]
             for task in chance.sample(tasks, 30):
                 asyncio.get_running_loop().call_later(chance.random() * 0.002, task.cancel)
-            await asyncio.gather(*tasks, return_exceptions=True)
+            ends = await asyncio.gather(*tasks, return_exceptions=True)
+            assert all(end is None or isinstance(end, asyncio.CancelledError) for end in ends)
         assert wrong == []
