@@ -29,7 +29,9 @@ def free_port() -> int:
         return port
 
 
-def write_configuration(directory: Path, accounts: Mapping[str, Any], settings: Mapping[str, Any] | None = None) -> None:
+def write_configuration(
+    directory: Path, accounts: Mapping[str, Any], settings: Mapping[str, Any] | None = None
+) -> None:
     """`sojourn.yaml` and one file an account, named by the keys of `accounts`."""
     (directory / "accounts").mkdir(parents=True, exist_ok=True)
     (directory / "sojourn.yaml").write_text(yaml.safe_dump(dict(settings or {})))
@@ -40,7 +42,9 @@ def write_configuration(directory: Path, accounts: Mapping[str, Any], settings: 
 class Gateway:
     """One `sojourn serve`. `output` gathers what it prints; `audit` what it puts on record."""
 
-    def __init__(self, directory: Path, *, store: str | None = None, state: Path | None = None, workers: int = 1) -> None:
+    def __init__(
+        self, directory: Path, *, store: str | None = None, state: Path | None = None, workers: int = 1
+    ) -> None:
         self.directory = directory
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -95,7 +99,9 @@ class Gateway:
                 "aws_secret_access_key": credentials["SecretAccessKey"],
                 "aws_session_token": credentials.get("SessionToken"),
             }
-        config = Config(retries={"total_max_attempts": 1}, connect_timeout=5, read_timeout=20)
+        config = Config(
+            retries={"total_max_attempts": 1}, connect_timeout=5, read_timeout=20, parameter_validation=False
+        )
         return boto3.client(
             service, endpoint_url=self.url, region_name=options.pop("region", "us-east-1"), config=config, **keys
         )
@@ -115,7 +121,11 @@ class Gateway:
 def clean_environment() -> dict[str, str]:
     """The environment without what would lead AWS clients, or the gateway, elsewhere."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "SOJOURN_"))}
-    return kept | {"AWS_CONFIG_FILE": "/dev/null", "AWS_SHARED_CREDENTIALS_FILE": "/dev/null", "AWS_EC2_METADATA_DISABLED": "true"}
+    return kept | {
+        "AWS_CONFIG_FILE": "/dev/null",
+        "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
 
 
 @contextlib.contextmanager

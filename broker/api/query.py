@@ -15,7 +15,7 @@ from aiohttp import web
 from broker import ids, logs, telemetry
 from broker.api import forms, params, render
 from broker.api.events import Event, identity_of, listed
-from broker.api.received import SIGNED_BODY_LIMIT, Received, receive
+from broker.api.received import BODY_LIMIT, Received, receive
 from broker.audit import AuditUnavailable, Trail
 from broker.directory.model import Snapshot
 from broker.errors import (
@@ -76,7 +76,7 @@ class Action:
     permission: str | None = None
     resource: Callable[[Call, Any], str] = lambda _call, _request: "*"
     audited: Collection[str] = ()
-    callers: Collection[SessionKind | None] = (None, SessionKind.ASSUMED_ROLE, SessionKind.USER)
+    callers: Collection[SessionKind | None] = (None, SessionKind.ASSUMED_ROLE)
     misfit: str | None = None
 
 
@@ -122,8 +122,8 @@ class QueryFace:
             parameters = forms.parameters(
                 received.http.query,
                 received.body,
-                content_type=received.http.header("content-type"),
-                limit=SIGNED_BODY_LIMIT,
+                content_type=",".join(received.http.values.get("content-type", ())) or None,
+                limit=BODY_LIMIT,
             )
             service, action_name = self._find(parameters)
             event.source, event.name = service.event_source, action_name

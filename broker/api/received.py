@@ -12,8 +12,8 @@ from broker.errors import RequestTooLarge, ValidationError
 from broker.flows.caller import Wire
 from broker.sigv4 import HttpRequest
 
-SIGNED_BODY_LIMIT = 10_000_000
-"""Bytes, as STS has it; who shows no signature gets a tenth."""
+BODY_LIMIT = 10_000_000
+"""Bytes, as STS has it, for who shows a signature; parsing so much takes long, so others get a tenth."""
 UNSIGNED_BODY_LIMIT = 1_000_000
 _READ_WITHIN = 20.0
 _HASHED_AT_ONCE = 262_144
@@ -50,7 +50,7 @@ async def receive(
         raise ValidationError("Content-Encoding is not accepted; send the body as it is.")
     if request.can_read_body:
         signed = "authorization" in http.values or "X-Amz-Signature=" in raw_query
-        limit = SIGNED_BODY_LIMIT if signed else UNSIGNED_BODY_LIMIT
+        limit = BODY_LIMIT if signed else UNSIGNED_BODY_LIMIT
         if request.content_length is not None and request.content_length > limit:
             raise RequestTooLarge
         async with asyncio.timeout(_READ_WITHIN):

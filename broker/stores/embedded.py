@@ -232,6 +232,8 @@ def _spawn(arguments: list[str], lock: int, log: int) -> subprocess.Popen[bytes]
     parent = os.getpid()
 
     def die_with_parent() -> None:
+        # A parent that waits for its signals has them blocked, and a child inherits that.
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
         if prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0) != 0 or os.getppid() != parent:
             os._exit(1)
 

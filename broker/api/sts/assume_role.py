@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from broker.api.params import many, param, structure
 from broker.api.query import Action, Call, Result
-from broker.api.rules import arn, seconds, text
+from broker.api.rules import TAG_KEY, arn, seconds, text
 from broker.api.sts.shapes import (
     EXTERNAL_ID,
     HOUR,
@@ -35,7 +35,9 @@ class Request:
         "PolicyArns", many(structure(PolicyDescriptor), maximum=10), default=()
     )
     tags: tuple[Tag, ...] = param("Tags", many(structure(Tag), maximum=50), default=())
-    transitive_tag_keys: tuple[str, ...] = param("TransitiveTagKeys", many(text(1, 128), maximum=50), default=())
+    transitive_tag_keys: tuple[str, ...] = param(
+        "TransitiveTagKeys", many(text(1, 128, TAG_KEY), maximum=50), default=()
+    )
     external_id: str | None = param("ExternalId", EXTERNAL_ID, default=None)
     source_identity: str | None = param("SourceIdentity", SOURCE_IDENTITY, default=None)
 

@@ -1,0 +1,347 @@
+"""Running it: crashes, reloads, several workers, draining, what rests in the store, audit and metrics."""
+
+import json
+import os
+import signal
+import subprocess
+import threading
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import jwt
+import pytest
+import redis as redis_client
+
+from tests.end_to_end.refusals import refused
+from tests.end_to_end.world import ACCOUNTS, ALICE, DEV, PROD, role_arn
+from tests.fakes.redis import RedisServer
+from tests.gateway import SOJOURN, Gateway, clean_environment, running, write_configuration
+
+
+def get(gateway: Gateway, path: str) -> tuple[int, bytes]:
+    """Status and body."""
+    try:
+        with urllib.request.urlopen(gateway.url + path, timeout=10) as answer:
+            return answer.status, answer.read()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read()
+
+
+def assume(gateway: Gateway, **parameters: Any) -> Any:
+    client = gateway.client(credentials=ALICE)
+    return client.assume_role(RoleArn=role_arn("open"), RoleSessionName="ops", **parameters)["Credentials"]
+
+
+def children(pid: int) -> dict[str, list[int]]:
+    """Command name to process ids of a process's children."""
+    found: dict[str, list[int]] = {}
+    for entry in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+        found.setdefault(Path(f"/proc/{entry}/comm").read_text().strip(), []).append(int(entry))
+    return found
+
+
+@pytest.fixture
+def embedded(tmp_path: Path) -> Gateway:
+    write_configuration(tmp_path, ACCOUNTS)
+    return Gateway(tmp_path)
+
+
+def test_sessions_survive_a_kill_of_the_gateway(embedded: Gateway) -> None:
+    with running(embedded):
+        credentials = assume(embedded)
+        time.sleep(1.2)  # the append-only file is synced every second
+        embedded.kill()
+        embedded.start()
+        assert embedded.client(credentials=credentials).get_caller_identity()["Account"] == PROD
+
+
+def test_sessions_survive_a_kill_of_the_embedded_server(embedded: Gateway) -> None:
+    with running(embedded):
+        assert embedded.process is not None
+        credentials = assume(embedded)
+        time.sleep(1.2)
+        (server,) = (pids[0] for name, pids in children(embedded.process.pid).items() if name.endswith("-server"))
+        os.kill(server, signal.SIGKILL)
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline:
+            try:
+                answer = embedded.client(credentials=credentials).get_caller_identity()
+                break
+            except Exception as error:
+                assert "ServiceUnavailable" in str(error)
+                time.sleep(0.1)
+        assert answer["Account"] == PROD
+
+
+def test_nothing_outlives_the_gateway(embedded: Gateway) -> None:
+    with running(embedded):
+        assert embedded.process is not None
+        pids = [pid for each in children(embedded.process.pid).values() for pid in each]
+        assert len(pids) == 2
+        embedded.kill()
+        deadline = time.monotonic() + 10
+        while any(Path(f"/proc/{pid}").exists() for pid in pids):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+
+
+def test_two_workers_share_one_embedded_server(tmp_path: Path) -> None:
+    write_configuration(tmp_path, ACCOUNTS)
+    with running(Gateway(tmp_path, workers=2)) as gateway:
+        assert gateway.process is not None
+        found = children(gateway.process.pid)
+        assert sorted(len(pids) for pids in found.values()) == [1, 2]
+        credentials = assume(gateway)
+        for _ in range(20):
+            assert gateway.client(credentials=credentials).get_caller_identity()["Account"] == PROD
+        assert b"sojourn_sessions_minted_total" in get(gateway, "/metrics")[1]
+        worker = found["sojourn"][0]
+        os.kill(worker, signal.SIGKILL)
+        deadline = time.monotonic() + 10
+        while len(children(gateway.process.pid).get("sojourn", [])) < 2:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        for _ in range(10):
+            assume(gateway)
+
+
+def test_a_session_ends_with_its_record_and_with_its_time(tmp_path: Path, redis: RedisServer) -> None:
+    write_configuration(tmp_path, ACCOUNTS)
+    with running(Gateway(tmp_path, store=redis.url)) as gateway:
+        credentials = assume(gateway)
+        client = gateway.client(credentials=credentials)
+        client.get_caller_identity()
+        store = redis_client.Redis.from_url(redis.url)
+        (key,) = [key for key in store.scan_iter() if credentials["AccessKeyId"].encode() in key]
+        ttl = store.ttl(key)
+        assert 3500 < ttl <= 3600
+        store.delete(key)
+        with refused("InvalidClientTokenId"):
+            client.get_caller_identity()
+
+
+def test_the_store_holds_nothing_usable(tmp_path: Path, redis: RedisServer) -> None:
+    write_configuration(tmp_path, ACCOUNTS)
+    store = redis_client.Redis.from_url(redis.url)
+    store.flushdb()
+    with running(Gateway(tmp_path, store=redis.url)) as gateway:
+        credentials = [assume(gateway, SourceIdentity="alice") for _ in range(3)]
+        dumped = b""
+        for key in store.scan_iter():
+            kind = store.type(key)
+            dumped += key + b"\n" + (store.get(key) if kind == b"string" else repr(store.zrange(key, 0, -1)).encode())
+        assert b"ASIA" in dumped
+        for each in credentials:
+            token = each["SessionToken"]
+            for secret in (each["SecretAccessKey"], token, token.rpartition(".")[2], token.split(".")[1]):
+                assert secret.encode() not in dumped
+        for secret in (ALICE["SecretAccessKey"], "PRIVATE KEY", (gateway.state / "master-key").read_text().strip()):
+            assert secret.encode() not in dumped
+
+
+def test_secrets_stay_out_of_logs_and_audit(tmp_path: Path, redis: RedisServer) -> None:
+    write_configuration(tmp_path, ACCOUNTS)
+    with running(Gateway(tmp_path, store=redis.url)) as gateway:
+        credentials = assume(gateway)
+        gateway.client(credentials=credentials).get_caller_identity()
+        with refused("SignatureDoesNotMatch"):
+            gateway.client(credentials=credentials | {"SecretAccessKey": "z" * 40}).get_caller_identity()
+        printed = gateway.log + json.dumps(gateway.audit)
+        for secret in (credentials["SecretAccessKey"], credentials["SessionToken"], ALICE["SecretAccessKey"]):
+            assert secret not in printed
+
+
+def test_every_call_is_one_audit_record(tmp_path: Path, redis: RedisServer) -> None:
+    write_configuration(tmp_path, ACCOUNTS)
+    with running(Gateway(tmp_path, store=redis.url)) as gateway:
+        credentials = assume(gateway, ExternalId="line\nbreak" if False else "x-1")
+        with refused("AccessDenied"):
+            gateway.client(credentials=ALICE).assume_role(RoleArn=role_arn("names-bob"), RoleSessionName="ops")
+        minted, denied = gateway.audit
+    assert minted["eventName"] == "AssumeRole"
+    assert minted["userIdentity"]["arn"] == f"arn:aws:iam::{DEV}:user/people/alice"
+    assert minted["responseElements"]["credentials"]["accessKeyId"] == credentials["AccessKeyId"]
+    assert denied["errorCode"] == "AccessDenied"
+    assert denied["requestParameters"]["roleArn"] == role_arn("names-bob")
+    statement = denied["additionalEventData"]["authorization"]["statements"][0]
+    assert "user/bob" in statement["reasons"][0]
+
+
+def test_nothing_is_minted_off_the_record(tmp_path: Path, redis: RedisServer) -> None:
+    write_configuration(tmp_path, ACCOUNTS, {"audit": {"path": "/dev/full"}})
+    store = redis_client.Redis.from_url(redis.url)
+    with running(Gateway(tmp_path, store=redis.url)) as gateway:
+        store.delete(*store.keys("*session:*") or [b"none"])
+        with refused("ServiceUnavailable", "could not be put on record"):
+            assume(gateway)
+        assert store.keys("*session:ASIA*") == []
+
+
+class TestReload:
+    def test_a_changed_file_takes_effect(self, tmp_path: Path, redis: RedisServer) -> None:
+        write_configuration(tmp_path, ACCOUNTS)
+        with running(Gateway(tmp_path, store=redis.url)) as gateway:
+            credentials = assume(gateway)
+            changed = json.loads(json.dumps(ACCOUNTS))
+            changed["prod"]["Roles"] = [each for each in changed["prod"]["Roles"] if each["RoleName"] != "open"]
+            write_configuration(tmp_path, changed)
+            self._until(lambda: self._denied(gateway))
+            with refused("InvalidClientTokenId"):
+                gateway.client(credentials=credentials).get_caller_identity()
+            write_configuration(tmp_path, ACCOUNTS)
+            self._until(lambda: not self._denied(gateway))
+            gateway.client(credentials=credentials).get_caller_identity()
+
+    def test_a_faulty_file_is_reported_and_the_old_one_serves_on(self, tmp_path: Path, redis: RedisServer) -> None:
+        write_configuration(tmp_path, ACCOUNTS)
+        with running(Gateway(tmp_path, store=redis.url)) as gateway:
+            assert gateway.process is not None
+            path = tmp_path / "accounts" / "prod.yaml"
+            path.write_text(path.read_text().replace("RoleName: open", "RolName: open"))
+            gateway.process.send_signal(signal.SIGHUP)
+            self._until(lambda: "configuration refused" in gateway.log)
+            assert "RoleName" in gateway.log
+            assume(gateway)
+            assert b"sojourn_configuration_refused_total 1.0" in get(gateway, "/metrics")[1]
+
+    def test_requests_in_flight_are_not_disturbed(self, tmp_path: Path, redis: RedisServer) -> None:
+        write_configuration(tmp_path, ACCOUNTS)
+        with running(Gateway(tmp_path, store=redis.url)) as gateway:
+            assert gateway.process is not None
+            stop, failures, answered = threading.Event(), [], []
+
+            def call() -> None:
+                client = gateway.client(credentials=ALICE)
+                while not stop.is_set():
+                    try:
+                        client.get_caller_identity()
+                        answered.append(1)
+                    except Exception as error:
+                        failures.append(error)
+
+            threads = [threading.Thread(target=call) for _ in range(4)]
+            for thread in threads:
+                thread.start()
+            for _ in range(10):
+                gateway.process.send_signal(signal.SIGHUP)
+                time.sleep(0.1)
+            stop.set()
+            for thread in threads:
+                thread.join()
+            assert not failures
+            assert len(answered) > 20
+
+    @staticmethod
+    def _denied(gateway: Gateway) -> bool:
+        try:
+            assume(gateway)
+        except Exception as error:
+            assert "AccessDenied" in str(error)
+            return True
+        return False
+
+    @staticmethod
+    def _until(true: Any) -> None:
+        deadline = time.monotonic() + 10
+        while not true():
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+
+
+class TestStoreDown:
+    def test_it_starts_without_its_store_and_recovers(self, tmp_path: Path) -> None:
+        write_configuration(tmp_path, ACCOUNTS)
+        server = RedisServer(tmp_path / "redis")
+        gateway = Gateway(tmp_path, store=server.url)
+        with running(gateway, ready=False):
+            status, body = get(gateway, "/health/ready")
+            assert status == 503
+            assert json.loads(body)["reasons"]
+            begun = time.monotonic()
+            with refused("ServiceUnavailable"):
+                assume(gateway)
+            assert time.monotonic() - begun < 2
+            with server:
+                gateway.wait()
+                credentials = assume(gateway)
+                server.kill()
+                begun = time.monotonic()
+                with refused("ServiceUnavailable"):
+                    gateway.client(credentials=credentials).get_caller_identity()
+                assert time.monotonic() - begun < 2
+                server.start()
+                begun = time.monotonic()
+                gateway.wait()
+                assert time.monotonic() - begun < 3
+                gateway.client(credentials=credentials).get_caller_identity()
+
+    def test_a_store_that_evicts_is_refused(self, tmp_path: Path) -> None:
+        write_configuration(tmp_path, ACCOUNTS)
+        with RedisServer(tmp_path / "redis", maxmemory="100mb", maxmemory_policy="allkeys-lru") as server:
+            command = [SOJOURN, "serve", "--config", tmp_path, "--port", "1", "--store", server.url]
+            ended = subprocess.run(
+                [str(word) for word in [*command[:5], str(Gateway(tmp_path).port), *command[6:]]],
+                capture_output=True,
+                text=True,
+                timeout=30,
+                env=clean_environment(),
+            )
+            assert ended.returncode == 1
+            assert "noeviction" in ended.stderr
+
+
+def test_sigterm_drains_and_exits_zero(embedded: Gateway) -> None:
+    with running(embedded):
+        assert embedded.stop() == 0
+
+
+def test_a_port_in_use_is_told(embedded: Gateway, tmp_path_factory: pytest.TempPathFactory) -> None:
+    with running(embedded):
+        other = tmp_path_factory.mktemp("other")
+        write_configuration(other, ACCOUNTS)
+        ended = subprocess.run(
+            [str(SOJOURN), "serve", "--config", str(other), "--port", str(embedded.port)],
+            capture_output=True,
+            text=True,
+            timeout=30,
+            env=clean_environment(),
+        )
+        assert ended.returncode == 1
+        assert "in use" in ended.stderr
+        assert "Traceback" not in ended.stderr
+
+
+def test_a_session_token_verifies_offline(gateway: Gateway) -> None:
+    document = json.loads(get(gateway, "/.well-known/openid-configuration")[1])
+    issuer = f"http://localhost:{gateway.port}"
+    assert document["issuer"] == issuer
+    assert document["jwks_uri"] == f"{issuer}/.well-known/jwks.json"
+    keys = jwt.PyJWKSet.from_dict(json.loads(get(gateway, "/.well-known/jwks.json")[1]))
+    credentials = assume(gateway, Tags=[{"Key": "Team", "Value": "mine"}])
+    token = credentials["SessionToken"]
+    header = jwt.get_unverified_header(token)
+    assert (header["alg"], header["typ"]) == ("ES256", "sts+jwt")
+    claims = jwt.decode(token, keys[header["kid"]], algorithms=["ES256"], audience=issuer, issuer=issuer)
+    assert claims["jti"] == credentials["AccessKeyId"]
+    assert claims["sub"] == f"arn:aws:sts::{PROD}:assumed-role/open/ops"
+    assert claims["account"] == PROD
+    assert claims["use"] == "sigv4"
+    assert claims["principal_tags"] == {"Team": "mine", "stage": "prod"}
+    assert claims["exp"] == int(credentials["Expiration"].timestamp())
+
+
+def test_many_tags_stay_out_of_the_token(gateway: Gateway) -> None:
+    tags = [{"Key": f"key-{number}", "Value": "v" * 60} for number in range(50)]
+    claims = jwt.decode(assume(gateway, Tags=tags)["SessionToken"], options={"verify_signature": False})
+    assert claims["principal_tags_omitted"] is True
+    assert "principal_tags" not in claims
+
+
+def test_metrics_are_prometheus_text(gateway: Gateway) -> None:
+    assume(gateway)
+    text = get(gateway, "/metrics")[1].decode()
+    assert 'sojourn_requests_total{action="AssumeRole",code="-",face="query"}' in text
+    assert get(gateway, "/health/live")[0] == 200

@@ -1,0 +1,214 @@
+"""The wire as clients see it: forms, presigned URLs, errors, headers, JSON, keep-alive."""
+
+import http.client
+import json
+import re
+import xml.etree.ElementTree as ET
+from typing import Any
+from urllib.parse import parse_qsl, urlencode, urlsplit
+
+import pytest
+from botocore.auth import SigV4Auth, SigV4QueryAuth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+
+from tests.end_to_end.world import ALICE, role_arn
+from tests.gateway import Gateway
+
+FORM = {"Content-Type": "application/x-www-form-urlencoded; charset=utf-8"}
+KEYS = Credentials(ALICE["AccessKeyId"], ALICE["SecretAccessKey"])
+
+
+def send(gateway: Gateway, method: str, target: str, body: bytes = b"", headers: dict[str, str] | None = None) -> Any:
+    """One raw request; status, headers, body."""
+    connection = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=10)
+    try:
+        connection.request(method, target, body, headers or {})
+        answer = connection.getresponse()
+        return answer.status, answer.headers, answer.read()
+    finally:
+        connection.close()
+
+
+def post(gateway: Gateway, parameters: Any, headers: dict[str, str] | None = None, query: str = "") -> Any:
+    """A signed POST of a form."""
+    body = urlencode(parameters)
+    request = AWSRequest("POST", f"{gateway.url}/{query}", data=body, headers=FORM | (headers or {}))
+    SigV4Auth(KEYS, "sts", "us-east-1").add_auth(request)
+    return send(gateway, "POST", f"/{query}", body.encode(), dict(request.prepare().headers))
+
+
+def presigned(gateway: Gateway, action: str = "GetCallerIdentity", expires: int = 60) -> str:
+    """A presigned URL's path and query."""
+    request = AWSRequest("GET", f"{gateway.url}/?Action={action}&Version=2011-06-15")
+    SigV4QueryAuth(KEYS, "sts", "us-east-1", expires=expires).add_auth(request)
+    return str(request.url).removeprefix(gateway.url)
+
+
+def code(body: bytes) -> str:
+    """The error code of an error document."""
+    found = ET.fromstring(body).find("{*}Error/{*}Code")
+    assert found is not None
+    return found.text or ""
+
+
+def test_a_presigned_url_works(gateway: Gateway) -> None:
+    status, headers, body = send(gateway, "GET", presigned(gateway))
+    assert status == 200
+    assert b":user/people/alice</Arn>" in body
+    assert headers["Content-Type"] == "text/xml"
+    assert headers["x-amzn-RequestId"].encode() in body
+
+
+def test_one_altered_byte_of_a_presigned_url_fails(gateway: Gateway) -> None:
+    target = presigned(gateway)
+    for position in range(2, len(target)):
+        old = target[position]
+        if old in "&=%+":
+            continue
+        new = "1" if old == "0" else "0" if old.isdigit() else "b" if old == "a" else "a" if old != "A" else "B"
+        status, _, body = send(gateway, "GET", target[:position] + new + target[position + 1 :])
+        assert status in (400, 403), (target[:position], new)
+        assert code(body) in {
+            "SignatureDoesNotMatch",
+            "InvalidClientTokenId",
+            "IncompleteSignature",
+            "InvalidAction",
+            "MissingAction",
+            "MissingAuthenticationToken",
+            "MalformedQueryString",
+            "ValidationError",
+        }
+
+
+def test_one_altered_byte_of_a_form_fails(gateway: Gateway) -> None:
+    body = urlencode(
+        {"Action": "AssumeRole", "Version": "2011-06-15", "RoleArn": role_arn("open"), "RoleSessionName": "s1"}
+    )
+    request = AWSRequest("POST", f"{gateway.url}/", data=body, headers=FORM)
+    SigV4Auth(KEYS, "sts", "us-east-1").add_auth(request)
+    headers = dict(request.prepare().headers)
+    assert send(gateway, "POST", "/", body.encode(), headers)[0] == 200
+    for position in range(0, len(body), 3):
+        bent = body[:position] + ("x" if body[position] != "x" else "y") + body[position + 1 :]
+        status, _, answer = send(gateway, "POST", "/", bent.encode(), headers)
+        assert status in (400, 403)
+        assert code(answer) in {"SignatureDoesNotMatch", "InvalidAction", "MissingAction", "MalformedQueryString"}
+
+
+def test_json_is_answered_where_it_is_asked_for(gateway: Gateway) -> None:
+    status, headers, body = post(
+        gateway, {"Action": "GetCallerIdentity", "Version": "2011-06-15"}, {"Accept": "application/json"}
+    )
+    answer = json.loads(body)["GetCallerIdentityResponse"]
+    assert status == 200
+    assert answer["GetCallerIdentityResult"]["Arn"].endswith("alice")
+    assert answer["ResponseMetadata"]["RequestId"] == headers["x-amzn-RequestId"]
+    _, _, body = post(
+        gateway,
+        {"Action": "AssumeRole", "Version": "2011-06-15", "RoleArn": role_arn("open"), "RoleSessionName": "json"},
+        {"Accept": "application/json"},
+    )
+    assert isinstance(json.loads(body)["AssumeRoleResponse"]["AssumeRoleResult"]["Credentials"]["Expiration"], int)
+    _, _, body = post(gateway, {"Action": "AssumeRole", "Version": "2011-06-15"}, {"Accept": "application/json"})
+    assert json.loads(body)["Error"]["Code"] == "ValidationError"
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"Action": "Nope", "Version": "2011-06-15"}, "Could not find operation Nope for version 2011-06-15"),
+        (
+            {"Action": "GetCallerIdentity"},
+            "Could not find operation GetCallerIdentity for version NO_VERSION_SPECIFIED",
+        ),
+        (
+            {"Action": "GetCallerIdentity", "Version": "2010"},
+            "Could not find operation GetCallerIdentity for version 2010",
+        ),
+        ({"Action": "getcalleridentity", "Version": "2011-06-15"}, "Could not find operation getcalleridentity"),
+    ],
+)
+def test_unknown_actions(gateway: Gateway, parameters: dict[str, str], message: str) -> None:
+    status, _, body = post(gateway, parameters)
+    assert (status, code(body)) == (400, "InvalidAction")
+    assert message in body.decode()
+    assert b"http://webservices.amazon.com/AWSFault/2005-15-09" in body
+
+
+def test_no_action_no_signature_no_form(gateway: Gateway) -> None:
+    assert code(send(gateway, "POST", "/", b"Version=2011-06-15", FORM)[2]) == "MissingAction"
+    status, _, body = send(gateway, "POST", "/", b"Action=GetCallerIdentity&Version=2011-06-15", FORM)
+    assert (status, code(body)) == (403, "MissingAuthenticationToken")
+    assert code(send(gateway, "POST", "/", b"{}", {"Content-Type": "application/json"})[2]) == "MalformedInput"
+    assert code(send(gateway, "POST", "/", b"Action=x", FORM | {"Content-Encoding": "gzip"})[2]) == "ValidationError"
+
+
+def test_a_parameter_given_twice_is_refused(gateway: Gateway) -> None:
+    pairs = [("Action", "GetCallerIdentity"), ("Version", "2011-06-15")]
+    for extra, query in (([("Action", "GetCallerIdentity")], ""), ([], "?Version=2011-06-15")):
+        status, _, body = post(gateway, pairs + extra, query=query)
+        assert (status, code(body)) == (400, "ValidationError")
+        assert "more than once" in body.decode()
+
+
+def test_parameters_may_stand_in_the_query_of_a_post(gateway: Gateway) -> None:
+    assert post(gateway, {}, query="?Action=GetCallerIdentity&Version=2011-06-15")[0] == 200
+
+
+def test_bodies_are_bounded(gateway: Gateway) -> None:
+    status, _, body = send(gateway, "POST", "/", b"A" * 1_000_001, FORM)
+    assert (status, body) == (413, b"")
+    status, _, body = send(gateway, "POST", "/", b"A" * 10_000_001, FORM | {"Authorization": "AWS4-HMAC-SHA256 x"})
+    assert (status, body) == (413, b"")
+
+
+def test_a_good_request_does_not_open_the_connection_for_a_bad_one(gateway: Gateway) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=10)
+    target = presigned(gateway)
+    statuses = []
+    for each in (
+        target,
+        re.sub("Signature=.", "Signature=z", target),
+        target,
+        "/?Action=GetCallerIdentity&Version=2011-06-15",
+    ):
+        connection.request("GET", each)
+        answer = connection.getresponse()
+        answer.read()
+        statuses.append(answer.status)
+    connection.close()
+    assert statuses == [200, 403, 200, 403]
+
+
+def test_answers_are_not_cached_and_dated(gateway: Gateway) -> None:
+    _, headers, _ = post(gateway, {"Action": "GetCallerIdentity", "Version": "2011-06-15"})
+    assert headers["Cache-Control"] == "no-store"
+    assert headers["Date"]
+
+
+def test_any_region_and_only_our_service(gateway: Gateway) -> None:
+    for service, region, status in (("sts", "eu-west-1", 200), ("sts", "made-up-9", 200), ("s3", "us-east-1", 403)):
+        body = "Action=GetCallerIdentity&Version=2011-06-15"
+        request = AWSRequest("POST", f"{gateway.url}/", data=body, headers=FORM)
+        SigV4Auth(KEYS, service, region).add_auth(request)
+        assert send(gateway, "POST", "/", body.encode(), dict(request.prepare().headers))[0] == status
+
+
+def test_every_other_path_gives_nothing_away(gateway: Gateway) -> None:
+    for target in ("/nope", "/../etc/passwd", "/health", "//", "/.well-known/"):
+        assert send(gateway, "GET", target)[0] in (400, 404)
+    assert send(gateway, "DELETE", "/")[0] == 405
+
+
+def test_the_eks_form_of_a_presigned_url(gateway: Gateway) -> None:
+    request = AWSRequest(
+        "GET", f"{gateway.url}/?Action=GetCallerIdentity&Version=2011-06-15", headers={"x-k8s-aws-id": "c1"}
+    )
+    SigV4QueryAuth(KEYS, "sts", "us-east-1", expires=60).add_auth(request)
+    target = str(request.url).removeprefix(gateway.url)
+    assert "x-k8s-aws-id" in dict(parse_qsl(urlsplit(target).query))["X-Amz-SignedHeaders"]
+    status, _, body = send(gateway, "GET", target, headers={"x-k8s-aws-id": "c1", "Accept": "application/json"})
+    assert status == 200
+    assert json.loads(body)["GetCallerIdentityResponse"]["GetCallerIdentityResult"]["Account"]
+    assert send(gateway, "GET", target, headers={"x-k8s-aws-id": "c2"})[0] == 403
