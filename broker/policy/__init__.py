@@ -5,9 +5,10 @@ decision = decide(Request(principal, "s3:GetObject", "arn:aws:s3:::b/k", context
 """
 
 from broker.policy.context import CONTEXT_KEYS, ContextKey, KeyType, RequestContext, context_key
-from broker.policy.document import Fault, PolicyError, parse, parse_value, size
+from broker.policy.document import parse, parse_value, size
 from broker.policy.evaluate import Decision, Gates, Policies, Request, Verdict, decide
 from broker.policy.explain import Explanation, PolicyTrace, Reason, StatementTrace, because, explain
+from broker.policy.faults import Fault, PolicyError
 from broker.policy.jsontext import Position
 from broker.policy.model import Condition, Effect, Kind, Matched, Policy, Statement
 from broker.policy.operators import OPERATORS

@@ -3,18 +3,17 @@
 All faults of a document are reported at once, each with its JSON pointer and place.
 """
 
-import json
-import math
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import date, datetime
+from itertools import chain
 from typing import Final
 
 from broker.policy import jsontext
 from broker.policy.context import fold
+from broker.policy.decoded import as_json
+from broker.policy.elements import CONTROL, SURROGATE, action_fault, key_fault, resource_template
+from broker.policy.faults import Fault, Path, PolicyError, pointer
 from broker.policy.jsontext import Lines, Node, Number
-from broker.policy.match import Template, Variable, split_arn, template, variables_of
+from broker.policy.match import Template, Variable, template, variables_of
 from broker.policy.model import Condition, Effect, Kind, Matched, Policy, Statement
 from broker.policy.operators import NULL, OPERATORS, BadValue, OperatorName, condition_test
 from broker.policy.principals import EVERYONE, PRINCIPAL_TYPES, Entry, parse_entry
@@ -35,35 +34,8 @@ _STATEMENT = (
     "Sid", "Effect", "Principal", "NotPrincipal", "Action", "NotAction", "Resource", "NotResource", "Condition",
 )  # fmt: skip
 _FOREIGN = re.compile(r"[^\t\n\r\x20-\xff]")
-_SURROGATE = re.compile(r"[\ud800-\udfff]")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _SID = re.compile(r"[A-Za-z0-9]*")
-_SERVICE = re.compile(r"[A-Za-z0-9-]+")
-_ACTION_NAME = re.compile(r"[A-Za-z0-9_.*?-]+")
-_PREFIX = re.compile(r"[^\s:$*?]+")
 _WORDS: Final = {True: "true", False: "false"}
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """One thing wrong in a document. Line and column count from 1; both are 0 where the policy was no text."""
-
-    pointer: str
-    line: int
-    column: int
-    message: str
-
-    def __str__(self) -> str:
-        place = f" (line {self.line})" if self.line else ""
-        return f"{self.pointer or 'policy'}{place}: {self.message}"
-
-
-class PolicyError(ValueError):
-    """The document is no valid policy; `faults` are in the document's order, at least one."""
-
-    def __init__(self, faults: tuple[Fault, ...]) -> None:
-        super().__init__("; ".join(map(str, faults)))
-        self.faults = faults
 
 
 def size(text: str) -> int:
@@ -97,60 +69,12 @@ def parse_value(document: object, kind: Kind, *, name: str = "", source_type: st
     Raises:
         PolicyError: the document is no valid policy of this kind.
     """
-    text = json.dumps(_Plain().copy(document, ()), separators=(",", ":"))
+    text = as_json(document)
     try:
         return _Parser(text, kind, name, source_type, MAX_DECODED_CHARACTERS).policy()
     except PolicyError as error:
         faults = tuple(Fault(fault.pointer, 0, 0, fault.message) for fault in error.faults)
         raise PolicyError(faults) from None
-
-
-class _Plain:
-    """Copies a decoded document to what JSON can hold, with a bound on its size: YAML's aliases can multiply."""
-
-    def __init__(self) -> None:
-        self._room = MAX_DECODED_CHARACTERS
-
-    def copy(self, value: object, path: tuple[str | int, ...]) -> object:
-        self._room -= 1
-        if self._room < 0:
-            raise _unplaced((), f"the policy has more than {MAX_DECODED_CHARACTERS} values")
-        if len(path) > jsontext.MAX_DEPTH:
-            raise _unplaced(path, f"values are nested more than {jsontext.MAX_DEPTH} levels deep")
-        match value:
-            case Mapping():
-                for key in value:
-                    if not isinstance(key, str):
-                        raise _unplaced(path, "a name is not a string")
-                return {key: self.copy(item, (*path, key)) for key, item in value.items()}
-            case list() | tuple():
-                return [self.copy(item, (*path, index)) for index, item in enumerate(value)]
-            case datetime():
-                return value.isoformat().replace("+00:00", "Z")
-            case date():
-                return value.isoformat()
-            case None | str() | bool():
-                return value
-            case int() if abs(value) < 10**100:
-                return value
-            case float() if math.isfinite(value):
-                return value
-            case int() | float():
-                raise _unplaced(path, "this number is beyond what a policy can hold")
-            case _:
-                raise _unplaced(path, f"a value of type {type(value).__name__} has no place in a policy")
-
-
-def _unplaced(path: tuple[str | int, ...], message: str) -> PolicyError:
-    return PolicyError((Fault(_pointer(path), 0, 0, message),))
-
-
-def _pointer(path: tuple[str | int, ...]) -> str:
-    """RFC 6901."""
-    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in path)
-
-
-Path = tuple[str | int, ...]
 
 
 class _Parser:
@@ -185,7 +109,7 @@ class _Parser:
         faults = []
         for offset, path, message in ordered:
             place = self._lines.position(offset)
-            faults.append(Fault(_pointer(path)[:MAX_POINTER], place.line, place.column, message))
+            faults.append(Fault(pointer(path)[:MAX_POINTER], place.line, place.column, message))
         return PolicyError(tuple(faults))
 
     def _fault(self, at: Node | int, path: Path, message: str) -> None:
@@ -257,7 +181,7 @@ class _Parser:
         if not isinstance(node.value, str) or isinstance(node.value, Number):
             self._fault(node, path, message)
             return None
-        if _SURROGATE.search(node.value):
+        if SURROGATE.search(node.value):
             self._fault(node, path, "the string holds half of a surrogate pair, which is no character")
             return None
         return node.value
@@ -317,7 +241,7 @@ class _Parser:
             return None
         if self._kind is not Kind.RESOURCE and _SID.fullmatch(sid) is None:
             self._fault(node, path, f"the Sid {sid[:60]!r} has characters other than A-Z, a-z and 0-9")
-        elif _CONTROL.search(sid):
+        elif CONTROL.search(sid):
             self._fault(node, path, "the Sid has a control character")
         if sid and sid in self._sids:
             self._fault(node, path, f"the Sid {sid[:60]!r} occurs twice in the policy")
@@ -374,7 +298,7 @@ class _Parser:
             action = self._string(item, item_path, "an action is a string")
             if action is None:
                 continue
-            if message := _action_fault(action, self._kind):
+            if message := action_fault(action, self._kind):
                 self._fault(item, item_path, message)
             actions.append(action)
         return tuple(actions), negated
@@ -397,7 +321,7 @@ class _Parser:
             if resource is None:
                 continue
             try:
-                templates.append(_resource_template(resource, variables=self._variables))
+                templates.append(resource_template(resource, variables=self._variables))
             except ValueError as error:
                 self._fault(item, item_path, str(error))
             resources.append(resource)
@@ -491,7 +415,7 @@ class _Parser:
             seen: set[str] = set()
             for key, values in keys.value.items():
                 key_path = (*operator_path, key)
-                if message := _key_fault(key):
+                if message := key_fault(key):
                     self._fault(keys.names[key], key_path, message)
                 elif fold(key) in seen:
                     self._fault(
@@ -513,7 +437,7 @@ class _Parser:
                 case bool():
                     values.append(_WORDS[item.value])
                 case str():
-                    if _SURROGATE.search(item.value):
+                    if SURROGATE.search(item.value):
                         self._fault(item, item_path, "the string holds half of a surrogate pair, which is no character")
                         return None
                     values.append(str(item.value))
@@ -530,8 +454,9 @@ class _Parser:
             return None
         row = OPERATORS.get(name.base)
         variables: tuple[Variable, ...] = ()
-        if row is not None and row.templates is not None and self._variables:
-            variables = tuple(v for value in values for v in variables_of(row.templates(value)))
+        if row is not None and row.variables and self._variables:
+            found = (variables_of(template(value, variables=True, wildcards=False)) for value in values)
+            variables = tuple(chain.from_iterable(found))
         cost = (row is not None and row.read is not None) + bool(variables)
         return Condition(operator, key, tuple(values), name, variables, test, cost)
 
@@ -557,69 +482,3 @@ def _hint(name: str, known: tuple[str, ...]) -> str:
         if candidate.lower() == name.lower():
             return f"; names are case-sensitive: write '{candidate}'"
     return ""
-
-
-def _action_fault(action: str, kind: Kind) -> str | None:
-    shown = repr(action[:100])
-    if not action:
-        return "an action is empty"
-    service, colon, name = action.partition(":")
-    if kind is Kind.TRUST and service.lower() != "sts":
-        return f"{shown} is no action of a trust policy; only those of sts are"
-    if action == "*":
-        return None
-    if "${" in action:
-        return f"{shown}: actions have no variables"
-    if not colon:
-        return f"{shown} is no action; write service:Name, or *"
-    if not service:
-        return f"{shown} has no service before the colon"
-    if "*" in service or "?" in service:
-        return f"{shown} has a wildcard in the service; only the name after the colon may have one"
-    if _SERVICE.fullmatch(service) is None:
-        return f"{shown} has no valid service before the colon"
-    if not name:
-        return f"{shown} has no name after the colon"
-    if ":" in name:
-        return f"{shown} has more than one colon"
-    if _ACTION_NAME.fullmatch(name) is None:
-        return f"{shown} has a character that no action name has"
-    return None
-
-
-def _resource_template(resource: str, *, variables: bool) -> Template:
-    """Raises ValueError with the fault's sentence."""
-    shown = repr(resource[:100])
-    if not resource:
-        raise ValueError("a resource is empty")
-    if _CONTROL.search(resource):
-        raise ValueError(f"{shown} has a control character")
-    tokens = template(resource, variables=variables, wildcards=True)
-    if resource == "*":
-        return tokens
-    if not resource.startswith("arn:"):
-        raise ValueError(f'{shown} is neither "*" nor an ARN')
-    parts = split_arn(tokens)
-    if len(parts) > 1 and not parts[1]:
-        raise ValueError(f"{shown} has no partition")
-    if len(parts) < 3 or not parts[2]:
-        raise ValueError(f"{shown} has no service")
-    return tokens
-
-
-def _key_fault(key: str) -> str | None:
-    shown = repr(key[:100])
-    if not key:
-        return "a condition key is empty"
-    if "${" in key:
-        return f"{shown}: condition keys have no variables"
-    if _SURROGATE.search(key) or _CONTROL.search(key):
-        return f"{shown} has a character that no condition key has"
-    prefix, colon, name = key.partition(":")
-    if not colon:
-        return f"{shown} is no condition key; those have a prefix and a colon, such as aws:SourceIp"
-    if _PREFIX.fullmatch(prefix) is None:
-        return f"{shown} has no valid prefix before the colon"
-    if not name:
-        return f"{shown} has no name after the colon"
-    return None

@@ -4,14 +4,8 @@
 operators share, `IfExists`, the set operators, absent keys and negation, is in `condition_test`.
 """
 
-import base64
-import binascii
-import ipaddress
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 from enum import Enum, StrEnum
 from operator import eq, ge, gt, le, lt
 from typing import Any, Final
@@ -28,6 +22,16 @@ from broker.policy.match import (
     split_arn,
     template,
     variables_of,
+)
+from broker.policy.values import (
+    Address,
+    read_address,
+    read_arn,
+    read_binary,
+    read_bool,
+    read_date,
+    read_network,
+    read_number,
 )
 
 Predicate = Callable[[Any, RequestContext], bool]
@@ -48,8 +52,8 @@ class Operator:
     compile: Callable[[Sequence[str], bool], Predicate]
     read: Callable[[str], object] | None = None
     negated: bool = False
-    templates: Callable[[str], Template] | None = None
-    """For operators with variables: the tokens of a value."""
+    variables: bool = False
+    """Whether its values may hold policy variables."""
 
 
 class BadValue(ValueError):
@@ -65,104 +69,6 @@ class Quantifier(StrEnum):
 
     ALL = "ForAllValues"
     ANY = "ForAnyValue"
-
-
-# Reading values
-
-
-_NUMBER = re.compile(r"[+-]?(?:[0-9]{1,100}(?:\.[0-9]{1,100})?|\.[0-9]{1,100})")
-_EPOCH = re.compile(r"-?[0-9]{1,15}(?:\.[0-9]{1,9})?")
-_DATE = re.compile(
-    r"([0-9]{4})-([0-9]{2})-([0-9]{2})"
-    r"(?:T([0-9]{2}):([0-9]{2})(?::([0-9]{2})(\.[0-9]{1,30})?)?(?:Z|([+-])([0-9]{2}):([0-9]{2})))?"
-)
-_OCTETS: Final = {str(octet): octet for octet in range(256)}
-_MASK = re.compile(r"[0-9]{1,3}")
-_EPOCH_START: Final = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-def read_number(text: str) -> Decimal:
-    """An integer or decimal; no exponent. Raises ValueError."""
-    if _NUMBER.fullmatch(text) is None:
-        raise ValueError(f"{text[:60]!r} is not an integer or decimal number")
-    return Decimal(text)
-
-
-def read_date(text: str) -> Decimal:
-    """An ISO 8601 date, date and time with an offset, or seconds since 1970; as seconds. Raises ValueError."""
-    if _EPOCH.fullmatch(text):
-        return Decimal(text)
-    match = _DATE.fullmatch(text)
-    if match is None:
-        raise ValueError(f"{text[:60]!r} is not a date, such as 2026-07-13, 2026-07-13T10:00:00Z or seconds since 1970")
-    year, month, day, hour, minute, second, fraction, sign, offset_hours, offset_minutes = match.groups()
-    try:
-        instant = datetime(int(year), int(month), int(day), int(hour or 0), int(minute or 0), int(second or 0), 0, UTC)
-    except ValueError:
-        raise ValueError(f"{text[:60]!r} is not a day and time of the calendar") from None
-    if int(offset_hours or 0) > 23 or int(offset_minutes or 0) > 59:
-        raise ValueError(f"{text[:60]!r} has no valid offset from UTC")
-    offset = timedelta(hours=int(offset_hours or 0), minutes=int(offset_minutes or 0))
-    whole = (instant - _EPOCH_START) // timedelta(seconds=1)
-    whole += offset // timedelta(seconds=1) * (1 if sign == "-" else -1)
-    return Decimal(whole) + Decimal(fraction or 0)
-
-
-def read_bool(text: str) -> bool:
-    """`true` or `false` in any case. Raises ValueError."""
-    folded = fold(text)
-    if folded not in ("true", "false"):
-        raise ValueError(f"{text[:60]!r} is neither true nor false")
-    return folded == "true"
-
-
-def read_binary(text: str) -> bytes:
-    """Base64 with its padding. Raises ValueError."""
-    try:
-        return base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError):
-        raise ValueError(f"{text[:60]!r} is not base64") from None
-
-
-Address = tuple[int, int]
-"""IP version and the address as a number."""
-
-
-def read_address(text: str) -> Address:
-    """One IPv4 or IPv6 address. Raises ValueError."""
-    octets = text.split(".")
-    if len(octets) == 4:
-        try:
-            first, second, third, last = map(_OCTETS.__getitem__, octets)
-        except KeyError:
-            raise ValueError(f"{text[:60]!r} is not an IPv4 address") from None
-        return 4, first << 24 | second << 16 | third << 8 | last
-    if "%" in text:
-        raise ValueError(f"{text[:60]!r} has a zone, which conditions do not compare")
-    address = ipaddress.ip_address(text)
-    return address.version, int(address)
-
-
-def read_network(text: str) -> tuple[int, int, int]:
-    """An address with or without a prefix length: version, network, mask. Raises ValueError."""
-    host, slash, length = text.partition("/")
-    try:
-        version, number = read_address(host)
-    except ValueError:
-        raise ValueError(f"{text[:60]!r} is not an IPv4 or IPv6 address or CIDR range") from None
-    bits = 32 if version == 4 else 128
-    if slash and (_MASK.fullmatch(length) is None or int(length) > bits):
-        raise ValueError(f"{text[:60]!r} has no prefix length between 0 and {bits}")
-    mask = (1 << bits) - (1 << (bits - int(length))) if slash else (1 << bits) - 1
-    return version, number & mask, mask
-
-
-def read_arn(text: str) -> tuple[str, ...]:
-    """The six parts of an ARN. Raises ValueError."""
-    parts = text.split(":", 5)
-    if len(parts) != 6 or parts[0] != "arn":
-        raise ValueError(f"{text[:60]!r} is not an ARN")
-    return tuple(parts)
 
 
 # Predicates
@@ -275,25 +181,17 @@ def _within(values: Sequence[str], _variables: bool) -> Predicate:
     return lambda actual, _context: actual[1] & mask == network and actual[0] == family
 
 
-def _plain(text: str) -> Template:
-    return template(text, variables=True, wildcards=False)
-
-
-def _pattern(text: str) -> Template:
-    return template(text, variables=True, wildcards=True)
-
-
 def _table() -> dict[str, Operator]:
     comparisons = {"LessThan": lt, "LessThanEquals": le, "GreaterThan": gt, "GreaterThanEquals": ge, "Equals": eq}
     table = {
-        "StringEquals": Operator(KeyType.STRING, _exact, templates=_plain),
-        "StringEqualsIgnoreCase": Operator(KeyType.STRING, _exact_ignoring_case, templates=_plain),
-        "StringLike": Operator(KeyType.STRING, _like, templates=_pattern),
+        "StringEquals": Operator(KeyType.STRING, _exact, variables=True),
+        "StringEqualsIgnoreCase": Operator(KeyType.STRING, _exact_ignoring_case, variables=True),
+        "StringLike": Operator(KeyType.STRING, _like, variables=True),
         "Bool": Operator(KeyType.BOOLEAN, _compare(read_bool, eq), read_bool),
         "BinaryEquals": Operator(KeyType.BINARY, _compare(read_binary, eq), read_binary),
         "IpAddress": Operator(KeyType.IP, _within, read_address),
-        "ArnEquals": Operator(KeyType.ARN, _arn_like, read_arn, templates=_pattern),
-        "ArnLike": Operator(KeyType.ARN, _arn_like, read_arn, templates=_pattern),
+        "ArnEquals": Operator(KeyType.ARN, _arn_like, read_arn, variables=True),
+        "ArnLike": Operator(KeyType.ARN, _arn_like, read_arn, variables=True),
     }
     for suffix, holds in comparisons.items():
         table["Numeric" + suffix] = Operator(KeyType.NUMERIC, _compare(read_number, holds), read_number)
@@ -309,7 +207,7 @@ def _table() -> dict[str, Operator]:
         ("ArnLike", "ArnNotLike"),
     ):
         row = table[positive]
-        table[negative] = Operator(row.type, row.compile, row.read, negated=True, templates=row.templates)
+        table[negative] = Operator(row.type, row.compile, row.read, negated=True, variables=row.variables)
     return table
 
 

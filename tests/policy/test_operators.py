@@ -9,9 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from broker.policy import OPERATORS, RequestContext
-from broker.policy.operators import (
-    OperatorName,
-    condition_test,
+from broker.policy.operators import OperatorName, condition_test
+from broker.policy.values import (
     read_address,
     read_arn,
     read_binary,
