@@ -21,7 +21,7 @@ from broker.settings.shape import Place
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Declared:
-    """What every entity has. `place` makes faults of it; `keys`: where its format keeps `groups` and `attached`."""
+    """What every entity has. `place` makes faults of it; the keys say where its format keeps lists."""
 
     name: str
     path: str
@@ -29,6 +29,7 @@ class Declared:
     unique_id: str | None = None
     created: datetime | None = None
     inline: Mapping[str, Policy]
+    inline_key: str = "Policies"
     attached: tuple[str, ...] = ()
     attached_key: str = "ManagedPolicyArns"
 
@@ -157,6 +158,7 @@ def printed_user(shape: UserDetail, place: Place) -> DeclaredUser:
         unique_id=shape.user_id,
         created=shape.create_date,
         inline=_inline(shape.user_policy_list),
+        inline_key="UserPolicyList",
         attached=_arns(shape.attached_managed_policies),
         attached_key="AttachedManagedPolicies",
         groups=shape.group_list,
@@ -175,6 +177,7 @@ def printed_group(shape: GroupDetail, place: Place) -> DeclaredGroup:
         unique_id=shape.group_id,
         created=shape.create_date,
         inline=_inline(shape.group_policy_list),
+        inline_key="GroupPolicyList",
         attached=_arns(shape.attached_managed_policies),
         attached_key="AttachedManagedPolicies",
     )
@@ -189,6 +192,7 @@ def printed_role(shape: RoleDetail, place: Place) -> DeclaredRole:
         unique_id=shape.role_id,
         created=shape.create_date,
         inline=_inline(shape.role_policy_list),
+        inline_key="RolePolicyList",
         attached=_arns(shape.attached_managed_policies),
         attached_key="AttachedManagedPolicies",
         trust_policy=shape.assume_role_policy_document,

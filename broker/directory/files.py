@@ -7,7 +7,7 @@ from pathlib import Path
 from broker.directory.assemble import AccountAssembler, Configuration, aws_policies, principal_warnings
 from broker.directory.managed import built_in
 from broker.directory.model import Snapshot
-from broker.directory.reading import AccountReader, account_files
+from broker.directory.reading import AccountReader, DeclaredAccount, account_files
 from broker.settings import ConfigurationError, Fault, Overrides
 from broker.settings.loading import FILE, load_settings
 from broker.settings.sources import Sources
@@ -16,7 +16,16 @@ _NO_OVERRIDES = Overrides()
 
 
 def load(directory: Path, *, environ: Mapping[str, str], overrides: Overrides = _NO_OVERRIDES) -> Snapshot:
-    """Read `directory`: its `sojourn.yaml` under the environment's variables and the flags, and its accounts.
+    """The snapshot of `load_declared` alone, with its errors."""
+    return load_declared(directory, environ=environ, overrides=overrides)[0]
+
+
+def load_declared(
+    directory: Path, *, environ: Mapping[str, str], overrides: Overrides
+) -> tuple[Snapshot, Mapping[str, DeclaredAccount]]:
+    """A snapshot and the declarations, with their places in files, that it was made of.
+
+    Read `directory`: its `sojourn.yaml` under the environment's variables and the flags, and its accounts.
 
     Blocks for as long as the files take.
 
@@ -46,7 +55,7 @@ def _load(
     overrides: Overrides,
     faults: list[Fault],
     warnings: list[Fault],
-) -> Snapshot:
+) -> tuple[Snapshot, Mapping[str, DeclaredAccount]]:
     loaded = load_settings(sources, environ, overrides, faults, warnings)
     partition = loaded.settings.sts.partition if loaded else "aws"
     reader = AccountReader(sources, partition, faults)
@@ -65,10 +74,11 @@ def _load(
     warnings += principal_warnings(reader.accounts, accounts)
     if not accounts:
         warnings.append(Fault(directory / FILE, 1, "no account is described, in accounts/*.yaml, .yml or .json"))
-    return Snapshot(
+    snapshot = Snapshot(
         settings=loaded.settings,
         accounts=accounts,
         aws_managed_policies=policies,
         warnings=tuple(sorted(set(warnings))),
         files=sources.stamps,
     )
+    return snapshot, reader.accounts

@@ -72,9 +72,9 @@ class Sources:
         return self._loaded[full]
 
     def document(self, path: Path, faults: list[Fault]) -> Document | None:
-        """Read and parse `path`, references as they stand; None, and faults, where that is not possible."""
+        """Read and parse `path`, which lies in the directory, references as they stand; None, and faults, where that is not possible."""
         try:
-            text = self.file(path).text.removeprefix("\ufeff")
+            text = self.file(path.relative_to(self.directory)).text.removeprefix("\ufeff")
         except ValueError as error:
             faults.append(Fault(path, 1, str(error)))
             return None

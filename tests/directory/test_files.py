@@ -1,11 +1,13 @@
 """Account files that are valid: what they become."""
 
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
+from broker.directory.files import load
 from broker.policy import Kind
-from tests.directory.conftest import Load
+from tests.directory.conftest import Load, Write
 
 HASH = "$argon2id$v=19$m=19456,t=2,p=1$c2FsdHNhbHRzYWx0$Zm9vYmFyZm9vYmFyZm9vYmFyZm9vYmFyZm9vYmFy"
 ALLOW = '{Version: "2012-10-17", Statement: [{Effect: Allow, Action: "s3:GetObject", Resource: "*"}]}'
@@ -303,3 +305,10 @@ OIDCProviders:
         }
     )
     assert [(warning.line, warning.message[:27]) for warning in loaded.warnings] == [(6, "ThumbprintList is not used:")]
+
+
+def test_a_relative_directory_will_do(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    directory = write(FILES)
+    monkeypatch.chdir(directory.parent)
+    loaded = load(Path(directory.name), environ=ENVIRON)
+    assert Path(directory.name) / "keys.json" in loaded.files

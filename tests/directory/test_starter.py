@@ -49,6 +49,22 @@ def test_check_tells_errors_and_warnings(write: Write) -> None:
     assert [fault.line for fault in wrong.errors] == [2]
 
 
+def test_policies_are_linted_at_their_lines(write: Write) -> None:
+    text = """Account: "111122223333"
+Roles:
+  - RoleName: r
+    AssumeRolePolicyDocument:
+      Version: 2012-10-17
+      Statement:
+        - Effect: Allow
+          Action: sts:AssumeRole
+          Principal: "*"
+"""
+    findings = check(write({"accounts/a.yaml": text}), environ={}, overrides=Overrides())
+    assert [fault.line for fault in (*findings.errors, *findings.warnings)]
+    assert all(fault.line in (7, 9) for fault in (*findings.errors, *findings.warnings))
+
+
 def test_an_empty_configuration_is_warned_about(write: Write) -> None:
     findings = check(write({}), environ={}, overrides=Overrides())
     assert findings.errors == ()
