@@ -72,7 +72,7 @@ class Sources:
         return self._loaded[full]
 
     def document(self, path: Path, faults: list[Fault]) -> Document | None:
-        """Read and parse `path`, which lies in the directory, references as they stand; None, and faults, where that is not possible."""
+        """Read and parse `path`, inside the directory, references as they stand; None, with faults, where it fails."""
         try:
             text = self.file(path.relative_to(self.directory)).text.removeprefix("\ufeff")
         except ValueError as error:
