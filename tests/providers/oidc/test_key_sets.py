@@ -151,16 +151,21 @@ async def test_a_withdrawn_key_is_refused_soon_after(make_provider: MakeProvider
     await provider.verify(IdToken(issuer.token()))
 
 
-async def test_a_withdrawn_key_is_refused_after_an_idle_time(make_provider: MakeProvider, issuer: FakeIssuer) -> None:
-    """The background refresh has gone to sleep: the token waits for fresh keys."""
+@pytest.mark.parametrize("mode", ["ok", "error500"])
+async def test_a_withdrawn_key_is_refused_after_an_idle_time(
+    make_provider: MakeProvider, issuer: FakeIssuer, mode: str
+) -> None:
+    """The background refresh has gone to sleep, in good times or bad: the token waits for fresh keys."""
     provider = make_provider(times=Times(refresh=0.05, maximum_age=0.2, retry=0.05, timeout=0.1, idle=0.1))
     withdrawn = IdToken(issuer.token())
     await provider.verify(withdrawn)
+    issuer.mode = mode
     await asyncio.sleep(0.5)
-    fetches = issuer.fetches["jwks"]
+    fetches = issuer.fetches["discovery"]
     issuer.rotate(withdraw=True)
     await asyncio.sleep(0.2)
-    assert issuer.fetches["jwks"] == fetches
+    assert issuer.fetches["discovery"] == fetches
+    issuer.mode = "ok"
     with pytest.raises(ProofRejected, match=NO_KEY):
         await provider.verify(withdrawn)
 
