@@ -163,6 +163,8 @@ def segmented(text: str, arn: str, question: Question, variables: bool) -> Answe
     pattern = expand(text, question, variables, glob=True)
     if pattern is None:
         return False
+    if variables and _VARIABLE.fullmatch(text):
+        return glob_matches(pattern, arn)
     parts = split_arn_pattern(pattern, mark_author(text, question, variables))
     actual = arn.split(":", 5)
     return len(parts) == len(actual) == 6 and all(map(glob_matches, parts, actual))
@@ -358,11 +360,14 @@ def actions_match(statement: Document, question: Question) -> bool:
 
 
 def resource_matches(pattern: str, question: Question, variables: bool) -> Answer:
-    """None: it matches only if `*` may cross one of the first five colons, stand in the service, or complete an ARN."""
+    """None: it matches only if a wildcard may cross one of the first five colons, stand in the service or complete an
+    ARN, or a variable stand before the fifth colon.
+    """
     if pattern == "*":
         return True
-    service = pattern.split(":")[2:3]
-    if segmented(pattern, question.resource, question, variables) and not set("*?") & set("".join(service)):
+    early_variable = variables and "${" in pattern and pattern.partition("${")[0].count(":") < 5
+    doubtful = early_variable or set("*?") & set("".join(pattern.split(":")[2:3]))
+    if not doubtful and segmented(pattern, question.resource, question, variables):
         return True
     for reading in (pattern, pattern + ":*") if pattern.count(":") < 5 else (pattern,):
         whole = expand(reading, question, variables, glob=True)
@@ -508,8 +513,9 @@ def verdict(question: Question) -> str:
 
     granted = grants(resource_policy, question)
     if not signed:
-        nobody = caller == "ANONYMOUS" and question.trust is not None
-        return ALLOWED if granted and not nobody else IMPLICIT_DENY
+        foreign = caller == "PROVIDER" and question.principal["account"] not in ("", account_of_resource(question))
+        unfit = question.trust is not None and (foreign or caller == "ANONYMOUS")
+        return ALLOWED if granted and not unfit else IMPLICIT_DENY
 
     scp = all(any(grants(policy, question) for policy in level) for level in question.scps)
     from_root = caller == "ROOT" or (caller == "FEDERATED_USER" and "parent" not in question.principal)

@@ -29,6 +29,8 @@ RESOURCES = [
     "arn:aws:s3:*",
     "arn:aws:*:*:*:*",
     f"arn:aws:sns:*:{A}:topic",
+    "arn:aws:s3:${aws:username}::home/*",
+    "arn:aws:iam::${example:one}:role/*",
     f"arn:aws:iam::{A}:role/*",
     ROLE,
 ]
@@ -44,6 +46,8 @@ OTHERS = [
     {"Federated": f"arn:aws:iam::{A}:oidc-provider/token.actions.githubusercontent.com"},
 ]
 TEXTS = ["alice", "ALICE", "al*", "*", "", "${aws:username}", "${aws:PrincipalTag/none}", "${*}", "a${?}b"]
+WHOLE_ARN = "${example:one}"
+"""Without variables it is no ARN, and a fault."""
 VALUES = {
     "String": TEXTS,
     "Numeric": ["7", "7.0", "10", "-1"],
@@ -52,11 +56,17 @@ VALUES = {
     "Binary": ["YWxpY2U=", "eA=="],
     "Ip": ["10.0.0.0/8", "10.1.2.3", "2001:db8::/32"],
     "NotIp": ["10.0.0.0/8", "0.0.0.0/0"],
-    "Arn": [ROLE, "arn:aws:iam::*:role/*", f"arn:aws:iam::{A}:role/${{aws:username}}", "arn:*:*:*:*:*"],
+    "Arn": [
+        ROLE,
+        "arn:aws:iam::*:role/*",
+        f"arn:aws:iam::{A}:role/${{aws:username}}",
+        "arn:*:*:*:*:*",
+        "${example:one}",
+    ],
 }
 KEYS = ["aws:username", "AWS:UserName", "example:one", "example:list", "example:none"]
 CONTEXT_VALUES = ["alice", "deploy", "*", "7", "10.0", "1767225600", "2026-01-01T00:00:00Z", "true", "10.1.2.3",
-                  "2001:db8::1", "YWxpY2U=", ROLE, ""]  # fmt: skip
+                  "2001:db8::1", "YWxpY2U=", ROLE, A, ""]  # fmt: skip
 
 
 def any_of(values: list[Any]) -> st.SearchStrategy[Any]:
@@ -69,11 +79,13 @@ def some_of(values: list[Any]) -> st.SearchStrategy[Any]:
 
 
 @st.composite
-def conditions(draw: st.DrawFn) -> dict[str, Any]:
+def conditions(draw: st.DrawFn, variables: bool) -> dict[str, Any]:
     if draw(st.integers(0, 9)) == 0:
         return {"Null": {draw(any_of(KEYS)): draw(some_of(["true", "false"]))}}
     name = draw(any_of(sorted(OPERATORS)))
     values = next(values for start, values in VALUES.items() if name.startswith(start))
+    if not variables:
+        values = [value for value in values if value != WHOLE_ARN]
     quantifier = draw(any_of(["", "", "ForAllValues:", "ForAnyValue:"]))
     operator = quantifier + name + draw(any_of(["", "", "IfExists"]))
     return {operator: {draw(any_of(KEYS)): draw(some_of(values))}}
@@ -82,6 +94,7 @@ def conditions(draw: st.DrawFn) -> dict[str, Any]:
 @st.composite
 def documents(draw: st.DrawFn, kind: str) -> dict[str, Any]:
     statements = []
+    version = draw(any_of([{"Version": "2012-10-17"}] * 4 + [{"Version": "2008-10-17"}, {}]))
     for _ in range(draw(st.integers(1, 3))):
         statement: dict[str, Any] = {"Effect": "Deny" if kind == "rcp" else draw(any_of(["Allow"] * 3 + ["Deny"]))}
         actions = STS_ACTIONS if kind == "trust" else ACTIONS
@@ -94,9 +107,8 @@ def documents(draw: st.DrawFn, kind: str) -> dict[str, Any]:
             element = draw(any_of(["Principal"] * 4 + ["NotPrincipal"])) if kind == "resource" else "Principal"
             statement[element] = draw(some_of(NAMED).map(lambda names: {"AWS": names}) | any_of([*OTHERS, "*"]))
         if draw(st.booleans()):
-            statement["Condition"] = draw(conditions())
+            statement["Condition"] = draw(conditions(version.get("Version") == "2012-10-17"))
         statements.append(statement)
-    version = draw(any_of([{"Version": "2012-10-17"}] * 4 + [{"Version": "2008-10-17"}, {}]))
     return {**version, "Statement": statements}
 
 
