@@ -15,6 +15,7 @@ ALGORITHMS = ("RS256", "RS384", "RS512", "ES256", "ES384", "ES512")
 """Those AWS accepts."""
 
 _MAX_CHARACTERS = 20_000  # AWS's limit for WebIdentityToken
+_MAX_ISSUER = 255  # AWS's limit for a provider's Url
 _LATEST = 32_503_680_000  # the year 3000: what is later was given in milliseconds, and a datetime cannot hold all
 _NOT_A_JWT = "The ID Token provided is not a valid JWT. (You may see this error if you sent an Access Token)"
 _KEYS_IN_HEADER = ("jwk", "jku", "x5u", "x5c")
@@ -50,10 +51,13 @@ def parse(raw: str) -> UnverifiedToken:
     header, claims, signing_input, signature = _split(raw)
     algorithm, key_id = _header(header)
     _id_token(claims)
+    issuer = _text(claims, "iss")
+    if len(issuer) > _MAX_ISSUER:
+        raise _malformed(f"Its iss is longer than {_MAX_ISSUER} characters.", reason="claims")
     return UnverifiedToken(
         algorithm=algorithm,
         key_id=key_id,
-        issuer=_text(claims, "iss"),
+        issuer=issuer,
         subject=_text(claims, "sub"),
         audiences=_audiences(claims),
         authorized_party=_text(claims, "azp") if "azp" in claims else None,

@@ -231,6 +231,7 @@ BENT: dict[str, tuple[Bend, str]] = {
     "azp a list": (claims(azp=["sts.amazonaws.com"]), "claims"),
     # issuers
     "no iss": (claims(iss=None), "claims"),
+    "iss too long": (claims(iss="https://evil.test/" + "x" * 238), "claims"),
     "iss of another": (claims(iss="https://evil.test"), "issuer"),
     "iss with a slash": (lambda issuer: issuer.token(key=issuer.keys[0], iss=issuer.url + "/"), "issuer"),
     "iss without scheme": (
