@@ -61,9 +61,10 @@ def parse(document: bytes) -> etree._Element:
         raise malformed("it is not UTF-8.", reason="encoding") from error
     declaration = _DECLARATION.match(document)
     body = document[declaration.end() :] if declaration is not None else document
-    if _MARKUP.search(body) is not None:
+    if body.startswith(b"\xef\xbb\xbf") or _MARKUP.search(body) is not None:
         raise malformed(
-            "a DOCTYPE, comments, CDATA sections and processing instructions are not accepted.", reason="markup"
+            "a byte order mark, DOCTYPE, comments, CDATA sections and processing instructions are not accepted.",
+            reason="markup",
         )
     try:
         root = etree.fromstring(body, _parser())

@@ -22,8 +22,12 @@ _MAX_KEYS = 8
 _BLOCK = 16
 
 
+@lru_cache(maxsize=16)
 def private_key(pem: bytes) -> rsa.RSAPrivateKey:
-    """Raises `ValueError` for anything but an RSA key of at least 2048 bits without a password."""
+    """Raises `ValueError` for anything but an RSA key of at least 2048 bits without a password.
+
+    Kept, because loading one takes some 50 ms: its arithmetic is checked.
+    """
     try:
         key = load_pem_private_key(pem, password=None)
     except TypeError as error:
@@ -55,7 +59,7 @@ def decrypted(element: etree._Element, keys: Sequence[bytes]) -> etree._Element:
         sealed = _cipher_value(encrypted_key)
         for pem in keys:
             try:
-                secret = _loaded(pem).decrypt(sealed, scheme)
+                secret = private_key(pem).decrypt(sealed, scheme)
                 if len(secret) == key_length:
                     return _tree(element, _open(mode, secret, content))
             except (ValueError, InvalidTag, ProofRejected):
@@ -120,8 +124,3 @@ def _cipher_value(encrypted: etree._Element) -> bytes:
 
 def _refused(what: str) -> ProofRejected:
     return ProofRejected(f"The {what} encryption algorithm of the assertion is not accepted.", reason="algorithm")
-
-
-@lru_cache(maxsize=16)
-def _loaded(pem: bytes) -> rsa.RSAPrivateKey:
-    return private_key(pem)
