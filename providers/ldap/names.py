@@ -1,8 +1,8 @@
 """Names as LDAP compares them: string preparation (RFC 4518), distinguished names (RFC 4514), filters (RFC 4515)."""
 
 import re
-import stringprep
-import unicodedata
+
+from providers.spelling import comparable
 
 Rdn = frozenset[tuple[str, str]]
 Dn = tuple[Rdn, ...]
@@ -30,13 +30,6 @@ _ALIASES = {
     "rfc822mailbox": "mail", "0.9.2342.19200300.100.1.3": "mail",
     "domaincomponent": "dc", "0.9.2342.19200300.100.1.25": "dc",
 }  # fmt: skip
-
-
-def comparable(text: str) -> str:
-    """The form in which `caseIgnoreMatch` compares: case folded, NFKC, invisible characters gone, blanks collapsed."""
-    shown = "".join(" " if character.isspace() else character for character in text if not _mapped_away(character))
-    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", shown).casefold())
-    return " ".join(folded.split())
 
 
 def filter_value(text: str) -> str:
@@ -88,13 +81,6 @@ def inside(dn: Dn, base: Dn) -> bool:
 def normal_form(dn: Dn) -> str:
     """One text for all spellings of a distinguished name, itself one of them."""
     return ",".join("+".join(f"{kind}={filter_value(value)}" for kind, value in sorted(rdn)) for rdn in dn)
-
-
-def _mapped_away(character: str) -> bool:
-    # Table B.1 plus the control and format characters that RFC 4518 §2.2 maps to nothing.
-    return stringprep.in_table_b1(character) or (
-        unicodedata.category(character) in ("Cc", "Cf") and not character.isspace()
-    )
 
 
 def _value(text: str, at: int) -> tuple[str, int]:

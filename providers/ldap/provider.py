@@ -12,12 +12,12 @@ from providers.contract import Identity, Now, Password
 from providers.errors import ProofRejected
 from providers.ldap.config import LdapConfig
 from providers.ldap.groups import groups_of
-from providers.ldap.names import comparable
 from providers.ldap.servers import Lease, Servers, Visit
 from providers.ldap.users import LdapUser, find, find_again
 from providers.ldap.verdict import require_accepted
 from providers.pool import Pool
 from providers.refusal import refused
+from providers.spelling import comparable
 
 _Result = TypeVar("_Result")
 Gate = Callable[[str], Awaitable[None]]

@@ -8,10 +8,11 @@ from datetime import UTC, datetime, timedelta
 
 from providers.errors import ProofRejected
 from providers.ldap.config import LdapConfig
-from providers.ldap.names import comparable, filter_value, inside, normal_form, parse_dn, rdn_value
+from providers.ldap.names import filter_value, inside, normal_form, parse_dn, rdn_value
 from providers.ldap.servers import Visit
 from providers.ldap.wire import BASE, Entry, NoSuchObject, ServerFailed, TooMany
 from providers.refusal import refused
+from providers.spelling import comparable
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 # What names an entry for good, best first: Active Directory, OpenLDAP and RFC 4530, 389 Directory Server, FreeIPA.

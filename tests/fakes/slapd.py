@@ -241,9 +241,10 @@ def _ldif(people: int) -> str:
 
 def _person(rdn: str, uid: str, *, base: str = PEOPLE, more: Mapping[str, str] | None = None) -> str:
     values = {"userPassword": "correct horse"} | dict(more or {})
-    lines = [f"dn: {rdn},{base}", "objectClass: inetOrgPerson", "objectClass: shadowAccount", f"cn: {uid}", "sn: x"]
-    lines += [f"uid: {uid}", *(f"{name}: {value}" for name, value in values.items())]
-    return "\n".join(lines) + "\n"
+    head = [f"dn: {rdn},{base}", "objectClass: inetOrgPerson", "objectClass: shadowAccount"]
+    lines = [f"cn: {uid}", "sn: x", f"uid: {uid}", *(f"{name}: {value}" for name, value in values.items())]
+    # slapadd forgets values of an attribute that do not follow one another.
+    return "\n".join([*head, *sorted(lines)]) + "\n"
 
 
 _BASE = f"""\
