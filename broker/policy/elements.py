@@ -3,12 +3,11 @@
 import re
 from typing import Final
 
+from broker.policy.faults import SURROGATE
 from broker.policy.match import Template, split_arn, template
 from broker.policy.model import Kind
 
 CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
-SURROGATE: Final = re.compile(r"[\ud800-\udfff]")
-"""Half of a surrogate pair: no character, though JSON can write it."""
 
 _SERVICE = re.compile(r"[A-Za-z0-9-]+")
 _ACTION_NAME = re.compile(r"[A-Za-z0-9_.*?-]+")
