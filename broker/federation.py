@@ -1,6 +1,5 @@
 """The identity providers of a process: made from the configuration when first asked, kept while it stays the same."""
 
-import asyncio
 import logging
 
 import aiohttp
@@ -9,6 +8,7 @@ from broker.clock import Now
 from broker.directory.model import OidcProvider
 from providers.contract import IdToken, Once, Verifier
 from providers.errors import ProviderUnavailable
+from providers.jwks import KeySets
 from providers.oidc import OidcConfig, peek_issuer
 from providers.oidc import OidcProvider as OidcVerifier
 
@@ -20,10 +20,10 @@ class Providers:
 
     def __init__(self, session: aiohttp.ClientSession, once: Once, now: Now) -> None:
         self._session = session
+        self._key_sets = KeySets(session)
         self._once = once
         self._now = now
         self._oidc: dict[str, tuple[OidcProvider, OidcVerifier]] = {}
-        self._closing: set[asyncio.Task[None]] = set()
 
     def issuer_of(self, raw: str) -> str:
         """See `Federation`."""
@@ -32,10 +32,8 @@ class Providers:
     def oidc(self, configured: OidcProvider) -> Verifier[IdToken]:
         """See `Federation`. Raises `ProviderUnavailable` where the configured files are unusable by now."""
         kept = self._oidc.get(configured.arn)
-        if kept is not None:
-            if kept[0] is configured or kept[0] == configured:
-                return kept[1]
-            self._close_later(kept[1])
+        if kept is not None and (kept[0] is configured or kept[0] == configured):
+            return kept[1]
         try:
             verifier = self._make(configured)
         except (ValueError, OSError) as error:
@@ -47,9 +45,8 @@ class Providers:
         return verifier
 
     async def close(self) -> None:
-        """Stop every provider's background work and the outgoing connections."""
-        for _, verifier in self._oidc.values():
-            await verifier.close()
+        """Stop fetching keys, and close the outgoing connections."""
+        await self._key_sets.close()
         await self._session.close()
 
     def _make(self, configured: OidcProvider) -> OidcVerifier:
@@ -63,9 +60,4 @@ class Providers:
             max_token_age=configured.max_token_age,
             single_use=configured.single_use,
         )
-        return OidcVerifier(config, session=self._session, once=self._once, now=self._now)
-
-    def _close_later(self, verifier: OidcVerifier) -> None:
-        task = asyncio.get_running_loop().create_task(verifier.close())
-        self._closing.add(task)
-        task.add_done_callback(self._closing.discard)
+        return OidcVerifier(config, once=self._once, now=self._now, key_sets=self._key_sets)
