@@ -254,6 +254,22 @@ def test_all_faults_are_reported_at_once_in_order_with_line_and_column() -> None
     assert str(refusal.value.faults[1]).startswith("/Statement/0/Action (line 4): 'x' is no action")
 
 
+def test_the_longest_text_is_accepted_and_one_character_more_is_not() -> None:
+    text = policy(GOOD).ljust(131_072)
+    assert parse(text, Kind.IDENTITY).text == text
+    with pytest.raises(PolicyError, match="has 131073 characters; at most 131072"):
+        parse(text + " ", Kind.IDENTITY)
+
+
+def test_a_sentence_names_the_right_spelling_only_where_case_alone_is_wrong() -> None:
+    with pytest.raises(PolicyError) as refusal:
+        parse(policy(GOOD, VERSION=1, Extra=1), Kind.IDENTITY)
+    assert [fault.message for fault in refusal.value.faults] == [
+        "a policy has no element 'VERSION'; names are case-sensitive: write 'Version'",
+        "a policy has no element 'Extra'",
+    ]
+
+
 def test_faults_are_bounded_in_number() -> None:
     with pytest.raises(PolicyError) as refusal:
         parse(policy([1] * 5000), Kind.IDENTITY)

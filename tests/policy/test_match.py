@@ -50,6 +50,15 @@ def test_wildcards_agree_with_the_definition(glob: str, text: str) -> None:
 
 
 @settings(deadline=None)
+@given(st.text("ab?", min_size=1, max_size=5), st.text("ab?", max_size=4), st.text("ab", max_size=16))
+@example("a?a", "", "baabaa")
+@example("?", "?", "aa")
+def test_question_marks_between_stars_agree_with_the_definition(first: str, second: str, text: str) -> None:
+    tokens = pattern(f"*{first}*{second}*")
+    assert Glob(tokens).matches(text) is slow_match(tokens, text)
+
+
+@settings(deadline=None)
 @given(st.text("ab*?", max_size=8), st.text("ab*?", max_size=4), st.text("ab*?", max_size=12))
 def test_a_filled_variable_is_a_literal(glob: str, value: str, text: str) -> None:
     tokens: list[str | Variable | object] = []
