@@ -31,7 +31,6 @@ Check = Callable[[Subject], Iterable[tuple[Path, str]]]
 """Gives the place of each finding, where a list that may stand alone counts as a list, and what is to be said."""
 
 _JUDGED_PREFIXES: Final = ("aws:", "sts:", "saml:", "x509:", "sojourn:", "iam:")
-_FAMILIES: Final = frozenset(fold(name)[:-2] for name in CONTEXT_KEYS if name.endswith("/*"))
 _FOLDED_KEYS: Final = {fold(name.removesuffix("*")): name.removesuffix("*") for name in CONTEXT_KEYS}
 _FOLDED_ACTIONS: Final = {
     service: {fold(name): f"{service}:{name}" for name in names} for service, names in KNOWN_ACTIONS.items()
@@ -169,8 +168,6 @@ def unknown_key(subject: Subject) -> Found:
 
 def _key_message(key: str) -> str | None:
     folded = fold(key)
-    if folded in _FAMILIES:
-        return f"{key!r} stands for many keys; write {key}/NAME"
     near = get_close_matches(folded, _FOLDED_KEYS, n=1, cutoff=0.75)
     if folded.startswith("ldap:"):
         # Any attribute that a provider maps is a key; only a slip of one of the fixed names is worth a word.

@@ -25,17 +25,21 @@ _CALLER_KEYS: Final = frozenset(
         ),
     )
 )  # fmt: skip
+_WAYS_IN: Final = (
+    "sts:assumerole", "sts:assumerolewithsaml", "sts:assumerolewithwebidentity", "sts:assumerolewithldapidentity",
+    "sts:assumerolewithcertificate",
+)  # fmt: skip
 _ORGANIZATION_KEYS: Final = frozenset({"aws:principalorgid", "aws:principalorgpaths"})
 _NOT_WHO: Final = frozenset({"iss", "amr", "acr", "iat", "exp", "nbf", "jti", "auth_time", "sub_type", "doc", "nonce"})
 """Claims that say how or when, not who or for whom."""
 
 TENANTS: Final[dict[str, dict[str, str]]] = {
     GITHUB: {
-        "sub": r"(repo|repository|job_workflow_ref|workflow_ref):[^*?/:@]+(@[^/:]*)?/|"
-        r"(repository_owner|repository_owner_id|repository_id|enterprise|enterprise_id):[^*?:]+:",
-        "repository": r"[^*?/]+/",
-        "job_workflow_ref": r"[^*?/]+/",
-        "workflow_ref": r"[^*?/]+/",
+        "sub": r"(repo|repository|job_workflow_ref|workflow_ref):[^/:@]+[/@]|"
+        r"(repository_owner|repository_owner_id|repository_id|enterprise|enterprise_id):[^:]+:",
+        "repository": r"[^/]+/",
+        "job_workflow_ref": r"[^/]+/",
+        "workflow_ref": r"[^/]+/",
         "repository_id": "",
         "repository_owner": "",
         "repository_owner_id": "",
@@ -43,36 +47,38 @@ TENANTS: Final[dict[str, dict[str, str]]] = {
         "enterprise_id": "",
     },
     "gitlab.com": {
-        "sub": r"project_path:[^*?/]+/",
-        "project_path": r"[^*?/]+/",
-        "namespace_path": r"[^*?/]+/",
+        "sub": r"project_path:[^/]+/",
+        "project_path": r"[^/]+/",
+        "namespace_path": r"[^/]+/",
         "namespace_id": "",
         "project_id": "",
         "user_login": "",
     },
     "app.terraform.io": {
-        "sub": r"organization:[^*?:]+:",
+        "sub": r"organization:[^:]+:",
         "terraform_organization_id": "",
         "terraform_organization_name": "",
         "terraform_workspace_id": "",
     },
     "agent.buildkite.com": {
-        "sub": r"organization:[^*?:]+:",
+        "sub": r"organization:[^:]+:",
         "organization_slug": "",
         "organization_id": "",
         "pipeline_id": "",
     },
 }
-"""Issuers that serve every organisation: the claims that tell one from another, and how a pattern must begin to stay
-within one. Empty: no wildcard does."""
+"""Issuers that serve every organisation: the claims that tell one from another, and what a pattern must hold before its
+first wildcard to stay within one. Empty: no pattern does."""
 
 _OLD_GITHUB_SUBJECT = re.compile(r"repo:([^/:@]*)/([^:@]*)(:.*)?", re.DOTALL)
 
 
 def _allows(subject: Subject) -> Iterator[Statement]:
-    """The Allow statements of a trust policy."""
+    """The Allow statements of a trust policy by which somebody gets in: not those about session tags alone."""
     if subject.policy.kind is Kind.TRUST:
-        yield from (statement for statement in subject.policy.statements if statement.effect is Effect.ALLOW)
+        for statement in subject.policy.statements:
+            if statement.effect is Effect.ALLOW and any(map(statement.action_matches, _WAYS_IN)):
+                yield statement
 
 
 def _at_principal(statement: Statement, value: str, kind: str) -> tuple[str | int, ...]:
@@ -105,20 +111,23 @@ def _claim(condition: Condition, prefix: str) -> str | None:
     return claim if head == prefix else None
 
 
+def _conditioned(statement: Statement) -> bool:
+    """Whether a condition on some provider's claims asks for whom or about whom it vouches."""
+    claims = {
+        _claim(condition, prefix)
+        for condition in statement.conditions
+        if narrows(condition)
+        for _, prefix in _providers(statement)
+    }
+    return bool(claims - _NOT_WHO - {None})
+
+
 def federated_unconditioned(subject: Subject) -> Found:
     """Whoever the provider vouches for, for whatever relying party, may assume the role."""
     for statement in _allows(subject):
-        providers = _providers(statement)
-        claims = {
-            claim
-            for condition in statement.conditions
-            if narrows(condition)
-            for _, prefix in providers
-            if (claim := _claim(condition, prefix)) is not None
-        }
-        if claims - _NOT_WHO:
+        if _conditioned(statement):
             continue
-        for value, prefix in providers:
+        for value, prefix in _providers(statement):
             wanted = {"saml": "saml:aud or saml:sub", "ldap": "ldap:groups or ldap:username", "x509": "x509:subject/CN"}
             yield (
                 _at_principal(statement, value, "Federated"),
@@ -140,8 +149,7 @@ def federated_any_tenant(subject: Subject) -> Found:
     """The issuer serves many organisations and no condition picks one."""
     for statement in _allows(subject):
         for value, prefix in _providers(statement):
-            conditioned = any(narrows(c) and _claim(c, prefix) == "aud" for c in statement.conditions)
-            if prefix in TENANTS and conditioned and not _tenant_conditions(statement, prefix):
+            if prefix in TENANTS and _conditioned(statement) and not _tenant_conditions(statement, prefix):
                 yield (
                     _at_principal(statement, value, "Federated"),
                     f"demand {prefix}:sub as well; its tokens for anyone carry whatever audience they ask for",
@@ -171,7 +179,8 @@ def subject_wildcard(subject: Subject) -> Found:
 def _admits_others(condition: Condition, value: str, beginning: str) -> bool:
     if "Like" not in condition.name.base or ("*" not in value and "?" not in value):
         return False
-    return not beginning or re.match(beginning, value) is None
+    literal = re.split(r"[*?]", value, maxsplit=1)[0]
+    return not beginning or re.search(f"(?:^|:)(?:{beginning})", literal) is None
 
 
 def subject_form(subject: Subject) -> Found:

@@ -96,11 +96,15 @@ TABLE: list[tuple[str, Kind, Any, list[str]]] = [
     ("federated-unconditioned", TRUST,
      federated("certificate-provider/fleet", {"StringEquals": {"x509:subject/CN": "a"}}), []),
     ("federated-unconditioned", TRUST, trust({"AWS": ACCOUNT}), []),
+    ("federated-unconditioned", TRUST, federated("saml-provider/corp") | {"Action": "sts:TagSession"}, []),
+    ("federated-unconditioned", TRUST, federated("saml-provider/corp") | {"Action": ["sts:*"]}, [FEDERATED]),
     ("federated-any-tenant", TRUST, github(), [FEDERATED]),
     ("federated-any-tenant", TRUST, github(actor="octocat"), [FEDERATED]),
     ("federated-any-tenant", TRUST, github(sub="*"), [FEDERATED]),
+    ("federated-any-tenant", TRUST, gitlab({"StringEquals": {"gitlab.com:user_email": "x"}}), [FEDERATED]),
     ("federated-any-tenant", TRUST, gitlab({"StringEquals": {"gitlab.com:aud": "x"}}),
      [FEDERATED]),
+    ("federated-any-tenant", TRUST, federated(f"oidc-provider/{GITHUB}"), []),
     ("federated-any-tenant", TRUST, github(sub=OLD), []),
     ("federated-any-tenant", TRUST, github(repository_owner_id="123"), []),
     ("federated-any-tenant", TRUST, idp({"StringEquals": {"idp.test:aud": "x"}}), []),
@@ -108,7 +112,7 @@ TABLE: list[tuple[str, Kind, Any, list[str]]] = [
         ("subject-wildcard", TRUST, github(sub=pattern), [ANY_GITHUB])
         for pattern in ("repo:*", "repo:acme*", "repo:*/site:*", "repo:acme*/site:*", "repo:a?me/*",
                         "*:ref:refs/heads/main", "repo:acme-*/x", "r*", "repo*acme/site",
-                        "repository_owner:acme*", "repo:acme@1*")
+                        "repository_owner:acme*", "environment:*:repo:acme/site")
     ],
     ("subject-wildcard", TRUST, github(sub=["repo:acme/*", "repo:*"]), [ANY_GITHUB + "/1"]),
     ("subject-wildcard", TRUST, github(repository_owner="acme*"),
@@ -118,8 +122,9 @@ TABLE: list[tuple[str, Kind, Any, list[str]]] = [
      ["/Statement/Condition/StringLike/gitlab.com:sub"]),
     *[
         ("subject-wildcard", TRUST, github(sub=pattern), [])
-        for pattern in (OLD, NEW, "repo:acme/*", "repo:acme/site:*", "repo:acme@123/*", "repo:acme@*/site@*:*",
-                        "repository_owner:acme:*", "job_workflow_ref:acme/ci/*")
+        for pattern in (OLD, NEW, "repo:acme/*", "repo:acme/site:*", "repo:acme@123/*", "repo:acme@1*",
+                        "repo:acme@*/site@*:*", "repository_owner:acme:*", "job_workflow_ref:acme/ci/*",
+                        "environment:prod:repo:acme/*")
     ],
     ("subject-wildcard", TRUST, github(sub="repo:*", repository_owner_id="123"), []),
     ("subject-wildcard", TRUST,
@@ -177,6 +182,12 @@ TABLE: list[tuple[str, Kind, Any, list[str]]] = [
     ("unreachable-statement", RESOURCE, [resource(deny(), Principal="*"), resource(allow(), Principal={"AWS": ALICE})],
      ["/Statement/1"]),
     ("unreachable-statement", TRUST, [trust({"AWS": ALICE}), trust("*") | {"Effect": "Deny"}], ["/Statement/0"]),
+    ("unreachable-statement", IDENTITY,
+     [allow(resource="arn:aws:s3:::${aws:username}/x"), deny(resource="arn:aws:s3:::*/x")], ["/Statement/0"]),
+    ("unreachable-statement", IDENTITY,
+     [allow(resource="arn:aws:s3:::a${aws:username}"), deny(resource="arn:aws:s3:::a${*}")], []),
+    ("unreachable-statement", IDENTITY,
+     [allow(resource="arn:aws:s3:::${aws:username}"), deny(resource="arn:aws:s3:::" + 15 * "?")], []),
     ("unreachable-statement", IDENTITY, [allow("s3:*"), deny("s3:GetObject")], []),
     ("unreachable-statement", IDENTITY, [allow(), deny("s3:*", condition={"Null": {"aws:userid": "false"}})], []),
     ("unreachable-statement", IDENTITY, [allow(), deny("s3:*", "arn:aws:s3:::b/*")], []),
@@ -278,6 +289,13 @@ def test_a_finding_carries_its_rule_severity_place_and_sentence() -> None:
 def test_an_unknown_name_comes_with_the_nearest_known(statement: Statement, hint: str) -> None:
     (found,) = findings(IDENTITY, statement)
     assert hint in found.message
+
+
+def test_findings_come_in_the_documents_order() -> None:
+    wrong = {"StringEquals": {"s3:prefix": "a*"}, "ForAllValues:StringLike": {"aws:TagKey": "a"}}
+    lines = [finding.line for finding in findings(IDENTITY, [allow("s3:Gett", condition=wrong), allow("sts:Gett")])]
+    assert lines == sorted(lines)
+    assert len(set(lines)) == 4
 
 
 def test_without_an_account_none_is_foreign() -> None:
