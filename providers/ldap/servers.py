@@ -20,6 +20,7 @@ _log = logging.getLogger(__name__)
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 30.0
 # Firewalls and directories drop idle connections, some in silence; a younger one is worth the attempt.
 _IDLE_SECONDS = 60.0
+_FAIR_SHARE = 0.2
 _ACTIVE_DIRECTORY = frozenset((b"1.2.840.113556.1.4.800", b"1.2.840.113556.1.4.1851"))
 
 
@@ -174,12 +175,15 @@ class Server:
         """A new connection, as the service account or for binds."""
         link = Link(self.address, tls=self._tls, start_tls=self._config.start_tls)
         lease.hold(link)
-        link.open(until)
-        if service and self._config.bind_dn is not None:
-            result = link.bind(self._config.bind_dn, (self._config.bind_password or "").encode(), until)
-            if result.code != SUCCESS:
-                link.close()
-                raise ServerFailed(f"the service account's bind was refused ({result.code}: {result.message})")
+        try:
+            link.open(until)
+            if service and self._config.bind_dn is not None:
+                result = link.bind(self._config.bind_dn, (self._config.bind_password or "").encode(), until)
+                if result.code != SUCCESS:
+                    raise ServerFailed(f"the service account's bind was refused ({result.code}: {result.message})")
+        except ServerFailed:
+            link.close()
+            raise
         return link
 
     def keep(self, link: Link, *, service: bool) -> None:
@@ -215,18 +219,19 @@ class Servers:
         """
         errors: list[str] = []
         for i, server in enumerate(self._servers):
+            left = until - time.monotonic()
+            if left <= 0 or lease.aborted:
+                errors.append("no time is left")
+                break
             if not server.admit(self._patience):
                 errors.append(f"{server.address} failed a moment ago")
                 continue
             others = sum(1 for other in self._servers[i + 1 :] if not other.paused())
-            now = time.monotonic()
             try:
-                with _visit(server, lease, now + (until - now) / (1 + others)) as visit:
+                with self._visit(server, lease, left / (1 + others)) as visit:
                     return call(visit)
             except ServerFailed as error:
                 errors.append(str(error))
-                if lease.aborted or time.monotonic() >= until:
-                    break
         raise ProviderUnavailable(
             "The identity provider did not answer.", reason="unreachable", detail="; ".join(errors)
         )
@@ -236,23 +241,24 @@ class Servers:
         for server in self._servers:
             server.close()
 
-
-@contextmanager
-def _visit(server: Server, lease: Lease, until: float) -> Iterator[Visit]:
-    began = time.monotonic()
-    visit = Visit(server, lease, until)
-    try:
-        yield visit
-    except ServerFailed as error:
-        visit.end(well=False)
-        server.failed(began, error)
-        raise
-    except ProofError:
-        visit.end(well=True)  # a verdict, raised while the connections are at rest
+    @contextmanager
+    def _visit(self, server: Server, lease: Lease, seconds: float) -> Iterator[Visit]:
+        began = time.monotonic()
+        visit = Visit(server, lease, began + seconds)
+        try:
+            yield visit
+        except ServerFailed as error:
+            visit.end(well=False)
+            # Who came with little time left, after a wait in the queue, is no judge of a server's silence.
+            if time.monotonic() < visit.until or seconds >= self._patience * _FAIR_SHARE:
+                server.failed(began, error)
+            raise
+        except ProofError:
+            visit.end(well=True)  # a verdict, raised while the connections are at rest
+            server.answered()
+            raise
+        except BaseException:
+            visit.end(well=False)
+            raise
+        visit.end(well=True)
         server.answered()
-        raise
-    except BaseException:
-        visit.end(well=False)
-        raise
-    visit.end(well=True)
-    server.answered()
