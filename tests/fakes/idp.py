@@ -67,7 +67,11 @@ def iso(instant: datetime) -> str:
 
 
 def find(root: Any, path: str) -> Any:
-    """The first element at `path` with the prefixes of `NS`."""
+    """The first element at `path` with the prefixes of `NS`.
+
+    (libxml2 shares names among documents that were parsed, not with what xmlsec adds: a name seen only there is not
+    found.)
+    """
     found = root.find(path, NS) if not path.startswith("/") else root.xpath(path, namespaces=NS)[0]
     assert found is not None, path
     return found

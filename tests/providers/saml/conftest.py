@@ -7,7 +7,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from providers.contract import SamlIdentity, SamlResponse
+from providers.contract import Once, SamlIdentity, SamlResponse
 from providers.saml import SamlConfig, SamlProvider, ServiceProvider, Times, Workers
 from tests.fakes.clock import Clock
 from tests.fakes.idp import ACCOUNT, ACS, ENTITY_ID, FakeIdp, key_pair
@@ -81,7 +81,7 @@ async def make_provider(
 ) -> AsyncIterator[MakeProvider]:
     made: list[SamlProvider] = []
 
-    def make(*, times: Times | None = None, **config: Any) -> SamlProvider:
+    def make(*, times: Times | None = None, once: Once = memory, **config: Any) -> SamlProvider:
         whole = {"account": ACCOUNT, "name": "corp", "allow_idp_initiated": True, **config}
         if "metadata_url" not in whole:
             whole.setdefault("metadata", idp.metadata())
@@ -90,7 +90,7 @@ async def make_provider(
             service_provider,
             session=session,
             workers=workers,
-            once=memory,
+            once=once,
             now=clock,
             times=times,
         )

@@ -200,3 +200,15 @@ async def test_one_id_at_two_identity_providers_is_two_assertions(make_provider:
         idp = FakeIdp(clock, entity_id=entity_id)
         provider = make_provider(metadata=idp.metadata())
         assert (await provider.verify(SamlResponse(idp.response(assertion_id="_same")))).issuer == entity_id
+
+
+async def test_instants_finer_than_a_microsecond(idp: FakeIdp, verify: Verify) -> None:
+    """.NET writes seven digits."""
+
+    def refine(root: Any) -> None:
+        for element in root.iter():
+            for name, value in element.attrib.items():
+                if value.endswith("Z") and "T" in value:
+                    element.set(name, value.replace("Z", ".1234567Z"))
+
+    assert (await verify(idp.response(before=refine))).authenticated_at.microsecond == 123456
