@@ -85,7 +85,7 @@ class _Parser:
             source_type=self._source_type,
             version=version,
             id=document_id,
-            statements=statements,
+            statements=tuple(statements),
         )
 
     def _root(self) -> Node | None:

@@ -144,36 +144,28 @@ class Statement:
         return tuple(chain.from_iterable(map(variables_of, self.resource_templates)))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class Policy:
-    """A parsed, compiled, immutable policy document.
+    """A parsed, compiled policy document.
 
     `name` is what decisions call it by, `source_type` what a simulator reports as the source's type;
     `text` is the document as given.
     """
 
-    __slots__ = ("_exact", "_found", "_others", "id", "kind", "name", "source_type", "statements", "text", "version")
+    text: str
+    kind: Kind
+    name: str
+    source_type: str
+    version: str
+    id: str | None
+    statements: tuple[Statement, ...]
+    _exact: dict[str, list[Statement]] = field(init=False, default_factory=dict)
+    """By folded action, the statements that name it in full."""
+    _others: list[Statement] = field(init=False, default_factory=list)
+    _found: dict[str, tuple[Statement, ...]] = field(init=False, default_factory=dict)
+    """What was looked up before."""
 
-    def __init__(
-        self,
-        *,
-        text: str,
-        kind: Kind,
-        name: str,
-        source_type: str,
-        version: str,
-        id: str | None,  # noqa: A002 - the element's own name
-        statements: Sequence[Statement],
-    ) -> None:
-        self.text = text
-        self.kind = kind
-        self.name = name
-        self.source_type = source_type
-        self.version = version
-        self.id = id
-        self.statements = tuple(statements)
-        self._exact: dict[str, list[Statement]] = {}
-        self._others: list[Statement] = []
-        self._found: dict[str, tuple[Statement, ...]] = {}
+    def __post_init__(self) -> None:
         for statement in self.statements:
             actions = statement.exact_actions
             if actions is None:
