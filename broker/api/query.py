@@ -7,17 +7,17 @@ order, for all of them, so that no action can forget a step. This is the face's 
 import logging
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from aiohttp import web
 
 from broker import ids, logs, telemetry
 from broker.api import forms, params, render
-from broker.api.events import Event, identity_of, listed
+from broker.api.call import Call as Call
+from broker.api.events import Event, listed
 from broker.api.received import BODY_LIMIT, Received, receive
-from broker.audit import AuditUnavailable, Trail
-from broker.directory.model import Snapshot
+from broker.audit import Trail
 from broker.errors import (
     AccessDenied,
     BrokerError,
@@ -33,32 +33,12 @@ from broker.flows.caller import Caller, Wire
 from broker.flows.services import Services
 from broker.ids import Random
 from broker.sessions.keyring import KeysUnavailable
-from broker.sessions.model import Session, SessionKind
-from broker.sigv4 import PresentedSignature
+from broker.sessions.model import SessionKind
 from broker.stores.contract import StoreUnavailable
 
 Result = Mapping[str, Any] | None
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(slots=True)
-class Call:
-    """One request on its way through an action. `minted` holds sessions until their answer is on its way."""
-
-    services: Services
-    snapshot: Snapshot
-    wire: Wire
-    event: Event
-    caller: Caller | None = None
-    minted: list[Session] = field(default_factory=list)
-
-    @property
-    def signer(self) -> Caller:
-        """The verified caller of a signed action."""
-        if self.caller is None:
-            raise InternalFailure
-        return self.caller
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,7 +121,7 @@ class QueryFace:
             log.exception("unexpected failure in %s", action_name)
             error = InternalFailure()
 
-        error = await self._settle(call, event, error)
+        error = await call.settle(self.trail, self.random, error)
         if error is not None:
             status = error.status
             body = render.failure(error, request_id, namespace=service.namespace, json=json)
@@ -164,23 +144,9 @@ class QueryFace:
     async def _run(
         self, call: Call, service: Service, action: Action, parameters: Mapping[str, str], received: Received
     ) -> Result:
-        event = call.event
         if action.signed:
-
-            def noted(presented: PresentedSignature) -> None:
-                event.region = presented.region
-                event.identity = {"type": "Unknown", "accessKeyId": presented.access_key_id[:128]}
-
-            call.caller = await self.services.authenticator.verify(
-                received.http,
-                payload_sha256=received.body_sha256,
-                snapshot=call.snapshot,
-                services={service.name},
-                noted=noted,
-            )
-            event.identity = identity_of(call.caller)
-            event.account = call.caller.principal.account
-        event.parameters = listed(parameters, action.audited)
+            await call.authenticate(received, {service.name})
+        call.event.parameters = listed(parameters, action.audited)
         request = params.parse(action.request, parameters)
         if call.caller is not None:
             self._admit(call, call.caller, service, action, request)
@@ -198,25 +164,6 @@ class QueryFace:
             authorize(
                 self.services, call.snapshot, caller, call.wire, action.permission, action.resource(call, request)
             )
-
-    async def _settle(self, call: Call, event: Event, error: BrokerError | None) -> BrokerError | None:
-        """Write the audit event; where that fails, or the request did, nothing that was minted stays."""
-        event_id = ids.request_id(self.random)
-        record = event.record(call.wire, self.services.now(), event_id, error)
-        try:
-            await self.trail.write(record)
-        except AuditUnavailable as outage:
-            log.error("audit: %s (%s)", outage, outage.__cause__)
-            error = ServiceUnavailable("The request could not be put on record; nothing was done. Try again.")
-        if error is not None:
-            for session in call.minted:
-                try:
-                    await self.services.sessions.discard(session)
-                except StoreUnavailable as outage:
-                    log.error("a session that was never handed out stays until it expires: %s", outage)
-        for session in call.minted if error is None else ():
-            telemetry.SESSIONS_MINTED.labels(session.kind.value).inc()
-        return error
 
 
 def _response(status: int, body: bytes, request_id: str, *, json: bool, error: BrokerError | None) -> web.Response:

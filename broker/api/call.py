@@ -1,0 +1,86 @@
+"""One request on its way through a face: who signed it, what it minted, and how it ends on record."""
+
+import logging
+from collections.abc import Collection
+from dataclasses import dataclass, field
+
+from broker import ids, telemetry
+from broker.api.events import Event, identity_of
+from broker.api.received import Received
+from broker.audit import AuditUnavailable, Trail
+from broker.directory.model import Snapshot
+from broker.errors import BrokerError, InternalFailure, ServiceUnavailable
+from broker.flows.caller import Caller, Wire
+from broker.flows.services import Services
+from broker.ids import Random
+from broker.sessions.model import Session
+from broker.sigv4 import PresentedSignature
+from broker.stores.contract import StoreUnavailable
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Call:
+    """`minted` holds sessions until their answer is on its way."""
+
+    services: Services
+    snapshot: Snapshot
+    wire: Wire
+    event: Event
+    caller: Caller | None = None
+    minted: list[Session] = field(default_factory=list)
+
+    @property
+    def signer(self) -> Caller:
+        """The verified caller of a signed request."""
+        if self.caller is None:
+            raise InternalFailure
+        return self.caller
+
+    async def authenticate(self, received: Received, services: Collection[str]) -> Caller:
+        """Verify the signature, scoped to one of `services`, and put the signer on record.
+
+        Raises:
+            BrokerError: as the authenticator has it.
+            StoreUnavailable: a session could not be looked up.
+        """
+        event = self.event
+
+        def noted(presented: PresentedSignature) -> None:
+            event.region = presented.region
+            event.identity = {"type": "Unknown", "accessKeyId": presented.access_key_id[:128]}
+
+        caller = await self.services.authenticator.verify(
+            received.http,
+            payload_sha256=received.body_sha256,
+            snapshot=self.snapshot,
+            services=services,
+            noted=noted,
+        )
+        event.identity = identity_of(caller)
+        event.account = caller.principal.account
+        self.caller = caller
+        return caller
+
+    async def settle(self, trail: Trail, random: Random, error: BrokerError | None) -> BrokerError | None:
+        """Write the audit event; where that fails, or the request did, nothing that was minted stays.
+
+        Returns what the request failed with in the end, if it did.
+        """
+        event_id = ids.request_id(random)
+        record = self.event.record(self.wire, self.services.now(), event_id, error)
+        try:
+            await trail.write(record)
+        except AuditUnavailable as outage:
+            log.error("audit: %s (%s)", outage, outage.__cause__)
+            error = ServiceUnavailable("The request could not be put on record; nothing was done. Try again.")
+        if error is not None:
+            for session in self.minted:
+                try:
+                    await self.services.sessions.discard(session)
+                except StoreUnavailable as outage:
+                    log.error("a session that was never handed out stays until it expires: %s", outage)
+        for session in self.minted if error is None else ():
+            telemetry.SESSIONS_MINTED.labels(session.kind.value).inc()
+        return error
