@@ -5,21 +5,28 @@ from collections import Counter
 import pytest
 
 from tests.policy import reference
-from tests.policy.suite import Case, cases
+from tests.policy.suite import cases
+
+FILES = sorted({case.file for case in cases()})
 
 
-@pytest.mark.parametrize("case", cases(), ids=lambda case: case.id)
-def test_the_reference_gives_the_documented_verdict(case: Case) -> None:
-    assert reference.verdict(case.question) == case.expected
+@pytest.mark.parametrize("file", FILES)
+def test_the_reference_gives_the_documented_verdicts(file: str) -> None:
+    answers = {case.name: reference.verdict(case.question) for case in cases() if case.file == file}
+    assert answers == {case.name: case.expected for case in cases() if case.file == file}
 
 
 def test_the_suite_is_broad() -> None:
     verdicts = Counter(case.expected for case in cases())
-    assert len(cases()) >= 600
+    assert verdicts.total() >= 600
     assert min(verdicts[verdict] for verdict in ("allowed", "explicitDeny", "implicitDeny")) >= 100
 
 
-def test_every_case_is_a_sentence_of_its_own_and_cites_its_fact() -> None:
+def test_every_case_has_a_name_of_its_own_and_cites_its_fact() -> None:
     ids = Counter(case.id for case in cases())
-    assert [case for case, count in ids.items() if count > 1] == []
-    assert all(" " in case.name and ": " in case.fact + ": " and len(case.fact) > 15 for case in cases())
+    assert [name for name, count in ids.items() if count > 1] == []
+    assert [case.id for case in cases() if " " not in case.name or "," not in case.fact] == []
+
+
+def test_where_the_documentation_leaves_a_reading_open_nothing_is_granted() -> None:
+    assert [case.id for case in cases() if case.open and case.expected == "allowed"] == []
