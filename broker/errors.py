@@ -135,6 +135,18 @@ class InvalidAuthorizationMessage(BrokerError):
     code, status, oauth = "InvalidAuthorizationMessageException", 400, "invalid_request"
 
 
+class SessionDurationEscalation(BrokerError):
+    """The requested token duration would extend the session beyond its original expiration time."""
+
+    code, status, oauth = "SessionDurationEscalationException", 403, "invalid_request"
+
+
+class JwtPayloadSizeExceeded(BrokerError):
+    """The token would grow larger than accepted; pass fewer or shorter tags and audiences."""
+
+    code, status, oauth = "JWTPayloadSizeExceededException", 400, "invalid_request"
+
+
 class RequestTooLarge(BrokerError):
     """The request is larger than accepted."""
 

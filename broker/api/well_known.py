@@ -2,6 +2,7 @@
 
 from aiohttp import web
 
+from broker.flows.outbound import NAMESPACE
 from broker.sessions.keyring import Keyring
 
 _CACHED = {"Cache-Control": "public, max-age=300"}
@@ -21,7 +22,7 @@ class WellKnown:
         return web.json_response(self._keyring.jwks(), headers=_CACHED)
 
     async def openid_configuration(self, _request: web.Request) -> web.Response:
-        """What a relying party needs to verify our tokens offline."""
+        """What a relying party needs to verify our tokens offline; AWS, Google Cloud and Azure read it."""
         return web.json_response(
             {
                 "issuer": self._public_url,
@@ -29,7 +30,8 @@ class WellKnown:
                 "response_types_supported": ["id_token"],
                 "subject_types_supported": ["public"],
                 "id_token_signing_alg_values_supported": self._keyring.algorithms,
-                "claims_supported": ["iss", "aud", "sub", "exp", "iat", "jti"],
+                "scopes_supported": ["openid"],
+                "claims_supported": ["iss", "aud", "sub", "exp", "iat", "jti", NAMESPACE],
             },
             headers=_CACHED,
         )

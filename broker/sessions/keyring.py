@@ -22,7 +22,7 @@ from typing import Any
 
 import msgspec
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from jose import jwk
 from jose.backends.base import Key
 
@@ -93,10 +93,22 @@ def _ec_jwk(key: ec.EllipticCurvePrivateKey) -> dict[str, str]:
     }
 
 
+def _rsa_jwk(key: rsa.RSAPrivateKey) -> dict[str, str]:
+    numbers = key.public_key().public_numbers()
+    return {"kty": "RSA", "n": _b64url(_unsigned(numbers.n)), "e": _b64url(_unsigned(numbers.e))}
+
+
+def _unsigned(number: int) -> bytes:
+    return number.to_bytes((number.bit_length() + 7) // 8)
+
+
 GENERATORS: Mapping[str, _Generator] = {
     "ES256": _Generator(lambda: ec.generate_private_key(ec.SECP256R1()), _ec_jwk),
+    "RS256": _Generator(lambda: rsa.generate_private_key(public_exponent=65537, key_size=2048), _rsa_jwk),
+    "ES384": _Generator(lambda: ec.generate_private_key(ec.SECP384R1()), _ec_jwk),
 }
-"""Algorithm to how its keys are made; every algorithm listed has a current key."""
+"""Algorithm to how its keys are made; every algorithm listed has a current key. Session tokens are signed with ES256,
+tokens of GetWebIdentityToken with the others."""
 
 
 def _thumbprint(public: Mapping[str, str]) -> str:

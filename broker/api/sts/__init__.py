@@ -10,6 +10,7 @@ from broker.api.sts import (
     get_caller_identity,
     get_federation_token,
     get_session_token,
+    get_web_identity_token,
 )
 
 VERSION = "2011-06-15"
@@ -22,6 +23,7 @@ ACTIONS: dict[str, Action] = {
     "GetCallerIdentity": get_caller_identity.ACTION,
     "GetFederationToken": get_federation_token.ACTION,
     "GetSessionToken": get_session_token.ACTION,
+    "GetWebIdentityToken": get_web_identity_token.ACTION,
 }
 
 SERVICE = Service("sts", STS, ACTIONS)
