@@ -177,14 +177,18 @@ class Server:
         lease.hold(link)
         try:
             link.open(until)
-            if service and self._config.bind_dn is not None:
-                result = link.bind(self._config.bind_dn, (self._config.bind_password or "").encode(), until)
-                if result.code != SUCCESS:
-                    raise ServerFailed(f"the service account's bind was refused ({result.code}: {result.message})")
+            if service:
+                self._introduce(link, until)
         except ServerFailed:
             link.close()
             raise
         return link
+
+    def _introduce(self, link: Link, until: float) -> None:
+        if self._config.bind_dn is not None and self._config.bind_password is not None:
+            result = link.bind(self._config.bind_dn, self._config.bind_password.encode(), until)
+            if result.code != SUCCESS:
+                raise ServerFailed(f"the service account's bind was refused ({result.code}: {result.message})")
 
     def keep(self, link: Link, *, service: bool) -> None:
         """Put a connection back."""

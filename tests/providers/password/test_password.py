@@ -1,0 +1,129 @@
+"""Local users with passwords."""
+
+import asyncio
+import statistics
+import time
+from collections.abc import Iterator
+
+import pytest
+from argon2 import PasswordHasher, Type
+
+from providers.contract import Password
+from providers.errors import ProofRejected, ProviderUnavailable
+from providers.password import LocalUser, PasswordHashes, PasswordProvider
+from providers.refusal import SENTENCE
+from tests.fakes.clock import Clock
+
+RIGHT = "correct horse"
+
+
+@pytest.fixture
+def hashes() -> Iterator[PasswordHashes]:
+    made = PasswordHashes()
+    yield made
+    made.close()
+
+
+def user(encoded: str) -> LocalUser:
+    return LocalUser(subject="AIDA1", username="alice", password_hash=encoded)
+
+
+def provider(hashes: PasswordHashes, encoded: str) -> PasswordProvider:
+    users = {"alice": user(encoded)}
+    return PasswordProvider("arn:aws:iam::111122223333:root", users.get, hashes, now=Clock())
+
+
+async def reason(local: PasswordProvider, username: str, password: str) -> str:
+    with pytest.raises(ProofRejected) as refusal:
+        await local.verify(Password(username, password))
+    assert refusal.value.sentence == SENTENCE
+    return refusal.value.reason
+
+
+async def test_right_wrong_and_unknown(hashes: PasswordHashes) -> None:
+    local = provider(hashes, await hashes.make(RIGHT))
+    identity = await local.verify(Password("alice", RIGHT))
+    assert (identity.subject, identity.methods, identity.session_name) == ("AIDA1", frozenset({"pwd"}), "alice")
+    assert await reason(local, "alice", "wrong") == "password"
+    assert await reason(local, "Alice", RIGHT) == "unknown_user"
+    assert await reason(local, "nobody", RIGHT) == "unknown_user"
+    for password in ("", RIGHT + "\0", "x" * 1025, "\ud800"):
+        assert await reason(local, "alice", password) == "password"
+        with pytest.raises(ValueError):
+            await hashes.make(password)
+
+
+async def test_a_hash_is_argon2id_of_the_recommended_cost(hashes: PasswordHashes) -> None:
+    assert (await hashes.make(RIGHT)).startswith("$argon2id$v=19$m=19456,t=2,p=1$")
+
+
+async def test_an_unknown_user_takes_the_time_of_a_wrong_password(hashes: PasswordHashes) -> None:
+    local = provider(hashes, await hashes.make(RIGHT))
+    taken: dict[str, list[float]] = {"alice": [], "nobody": []}
+    for _ in range(12):
+        for name, times in taken.items():
+            began = time.perf_counter()
+            await reason(local, name, "wrong")
+            times.append(time.perf_counter() - began)
+    known, unknown = (statistics.median(times) for times in taken.values())
+    assert 0.6 < known / unknown < 1.6
+
+
+async def test_a_cheaper_hash_is_replaced_after_a_right_password_only(hashes: PasswordHashes) -> None:
+    cheap = PasswordHasher(time_cost=1, memory_cost=8192, parallelism=1).hash(RIGHT)
+    heard: list[tuple[LocalUser, str]] = []
+
+    async def rehashed(who: LocalUser, encoded: str) -> None:
+        heard.append((who, encoded))
+
+    local = PasswordProvider("issuer", {"alice": user(cheap)}.get, hashes, now=Clock(), rehashed=rehashed)
+    await reason(local, "alice", "wrong")
+    assert heard == []
+    await local.verify(Password("alice", RIGHT))
+    [(who, encoded)] = heard
+    assert who.subject == "AIDA1"
+    assert await hashes.matches(RIGHT, encoded)
+    again = PasswordProvider("issuer", {"alice": user(encoded)}.get, hashes, now=Clock(), rehashed=rehashed)
+    await again.verify(Password("alice", RIGHT))
+    assert len(heard) == 1
+
+
+@pytest.mark.parametrize(
+    "encoded",
+    [
+        "",
+        RIGHT,
+        "$2b$12$abcdefghijklmnopqrstuv",
+        "$argon2id$v=19$m=4194304,t=2,p=1$c2FsdHNhbHQ$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+        "$argon2id$v=19$m=8192,t=99999,p=1$c2FsdHNhbHQ$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+        PasswordHasher(time_cost=1, memory_cost=8, parallelism=1, type=Type.I).hash(RIGHT),
+    ],
+)
+async def test_a_stored_hash_that_is_none_or_too_costly_is_no_verdict(hashes: PasswordHashes, encoded: str) -> None:
+    began = time.monotonic()
+    with pytest.raises(ProviderUnavailable):
+        await provider(hashes, encoded).verify(Password("alice", RIGHT))
+    assert time.monotonic() - began < 1
+
+
+async def test_a_flood_is_cut_and_leaves_the_event_loop_free(hashes: PasswordHashes) -> None:
+    local = provider(hashes, await hashes.make(RIGHT))
+    worst = 0.0
+
+    async def watch() -> None:
+        nonlocal worst
+        while True:
+            before = time.perf_counter()
+            await asyncio.sleep(0.005)
+            worst = max(worst, time.perf_counter() - before - 0.005)
+
+    watching = asyncio.create_task(watch())
+    ends = await asyncio.gather(*(local.verify(Password("alice", "wrong")) for _ in range(120)), return_exceptions=True)
+    watching.cancel()
+    assert sum(isinstance(end, ProviderUnavailable) for end in ends) >= 38
+    assert all(isinstance(end, ProviderUnavailable | ProofRejected) for end in ends)
+    assert worst < 0.15
+
+
+def test_no_hash_is_shown() -> None:
+    assert "argon2" not in repr(user("$argon2id$secret"))
