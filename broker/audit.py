@@ -54,6 +54,11 @@ class Trail:
             written.cancel()
             raise AuditUnavailable("the audit trail did not take the event in time") from None
 
+    @property
+    def busy(self) -> bool:
+        """Whether events are being written or wait for it."""
+        return self._flushing
+
     def close(self) -> None:
         """Stop the writing thread; what is being written is finished first."""
         self._executor.shutdown(wait=True)
