@@ -28,12 +28,13 @@ from broker.sessions.keyring import Keyring
 from broker.sessions.sessions import Sessions
 from broker.settings import Settings
 from broker.sigv4 import SigningKeys
-from broker.stores.contract import Store
+from broker.stores.contract import Store, StoreUnavailable
 from broker.stores.once import StoreOnce
 
 HEAD_LIMIT = 16_384
 """Bytes of a request line or of one header: a presigned URL carries a session token of up to 4 KB."""
 _LAG_EVERY = 0.5
+_KEYS_WITHIN = 2.0
 
 log = logging.getLogger(__name__)
 
@@ -75,9 +76,17 @@ def build(
             web.get("/.well-known/openid-configuration", well_known.openid_configuration),
         ]
     )
+    application.on_startup.append(lambda _: _read_keys(keyring))
     application.cleanup_ctx.append(_background(keyring.keep_fresh, directory.watch, _watch_lag))
     application.on_cleanup.append(lambda _: _close(providers, store, trail))
     return application
+
+
+async def _read_keys(keyring: Keyring) -> None:
+    """Before the first request, where the store answers: a worker that was started anew is whole at once."""
+    with contextlib.suppress(StoreUnavailable, TimeoutError):
+        async with asyncio.timeout(_KEYS_WITHIN):
+            await keyring.refresh()
 
 
 def _background(*jobs: Callable[[], Awaitable[None]]) -> Callable[[web.Application], AsyncIterator[None]]:

@@ -163,8 +163,8 @@ class TestTheToken:
     def test_several_audiences_and_tags(self, gateway: Gateway, alice: Any) -> None:
         other = "api://azure-token-exchange"
         result = issue(alice, Audience=[AUDIENCE, other], Tags=[{"Key": "job", "Value": "7"}], DurationSeconds=3600)
-        for audience in (AUDIENCE, other):
-            claims = verified(gateway, result["WebIdentityToken"], audience)
+        claims = verified(gateway, result["WebIdentityToken"])
+        assert verified(gateway, result["WebIdentityToken"], other) == claims
         assert claims["aud"] == [AUDIENCE, other]
         assert claims[NAMESPACE]["request_tags"] == {"job": "7"}
         assert claims["exp"] - claims["iat"] == 3600
