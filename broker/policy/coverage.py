@@ -6,7 +6,7 @@ The answer "yes" is sure; "no" may only mean that the texts do not show it.
 from collections.abc import Callable, Sequence
 
 from broker.policy.context import fold
-from broker.policy.model import Kind, Statement
+from broker.policy.model import Effect, Kind, Statement
 from broker.policy.principals import EVERYONE
 
 
@@ -36,10 +36,20 @@ def statement_covers(wide: Statement, narrow: Statement, kind: Kind) -> bool:
     """Whether `wide` applies to every request to which `narrow` applies, leaving their effects aside."""
     return (
         _list_covers(wide.actions, wide.not_action, narrow.actions, narrow.not_action, _action_covers)
-        and _list_covers(wide.resources, wide.not_resource, narrow.resources, narrow.not_resource, _resource_covers)
+        and _resources_cover(wide, narrow)
         and _principals_cover(wide, narrow, kind)
         and _conditions(wide) <= _conditions(narrow)
     )
+
+
+def _resources_cover(wide: Statement, narrow: Statement) -> bool:
+    patterns: Sequence[str] = wide.resources
+    if wide.not_resource and any("${" in pattern for pattern in patterns):
+        return narrow.not_resource and set(patterns) == set(narrow.resources)
+    if wide.effect is Effect.ALLOW and not wide.not_resource:
+        # An Allow grants nothing by a wildcard in the service.
+        patterns = [pattern for pattern in patterns if not set("*?") & set("".join(pattern.split(":")[2:3]))]
+    return _list_covers(patterns, wide.not_resource, narrow.resources, narrow.not_resource, _resource_covers)
 
 
 def _list_covers(
@@ -70,7 +80,7 @@ def _resource_covers(pattern: str, other: str) -> bool:
 def _principals_cover(wide: Statement, narrow: Statement, kind: Kind) -> bool:
     if wide.not_principal or narrow.not_principal:
         return wide.not_principal == narrow.not_principal and set(wide.principals) == set(narrow.principals)
-    everyone = EVERYONE in wide.principals and (kind is not Kind.TRUST or wide.effect != "Allow")
+    everyone = EVERYONE in wide.principals and (kind is not Kind.TRUST or wide.effect is not Effect.ALLOW)
     return everyone or set(narrow.principals) <= set(wide.principals)
 
 

@@ -1,14 +1,21 @@
 """Each lint rule speaks where it should, in the right place, and is silent where it should be."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from broker.policy import Kind, parse
 from broker.policy.coverage import covers
 from broker.policy.lint import RULES, Finding, Severity, lint
+from tests.policy.asking import ask
+from tests.policy.reference import Document, Question
+from tests.policy.suite import principals
+from tests.policy.vocabulary import CONTEXT_VALUES, REQUESTED, documents
 
 ACCOUNT, FOREIGN = "111122223333", "444455556666"
 GITHUB = "token.actions.githubusercontent.com"
@@ -201,6 +208,11 @@ TABLE: list[tuple[str, Kind, Any, list[str]]] = [
     ("shadowed-statement", IDENTITY, [deny("*"), deny()], ["/Statement/1"]),
     ("shadowed-statement", IDENTITY, [allow(), allow(condition={"Null": {"aws:userid": "false"}})], ["/Statement/1"]),
     ("shadowed-statement", TRUST, [trust({"AWS": [ACCOUNT, FOREIGN]}), trust({"AWS": FOREIGN})], ["/Statement/1"]),
+    ("shadowed-statement", IDENTITY, [allow(resource="arn:aws:s*:::b"), allow(resource="arn:aws:s3:::b")], []),
+    ("shadowed-statement", IDENTITY, [deny(resource="arn:aws:s*:::b"), deny(resource="arn:aws:s3:::b")],
+     ["/Statement/1"]),
+    ("shadowed-statement", IDENTITY,
+     [allow(resource=None, NotResource=f"arn:aws:s3:::{name}/*") for name in ("${aws:username}", "*")], []),
     ("shadowed-statement", IDENTITY, [allow("s3:*"), deny()], []),
     ("shadowed-statement", IDENTITY, [allow("s3:Get*"), allow("s3:Put*")], []),
     ("shadowed-statement", IDENTITY, [allow(resource="arn:aws:s3:::a/*"), allow(resource="arn:aws:s3:::b/*")], []),
@@ -318,6 +330,55 @@ def test_the_examples_of_the_documentation_show_what_is_known_of_them() -> None:
         "trust/saml": ["for-all-values-alone"],
         "trust/saml-session-tags": ["for-all-values-alone"],
     }
+
+
+LAYERS = {"identity": IDENTITY, "resource_policy": RESOURCE, "trust": TRUST}
+
+
+@st.composite
+def alike(draw: st.DrawFn, kind: str) -> Document:
+    """Two statements that have most elements in common."""
+    first, second = (draw(documents(kind))["Statement"][0] for _ in range(2))
+    mixed: Statement = {}
+    for element in ("Effect", "Action", "Resource", "Principal", "Condition"):
+        source = draw(st.sampled_from([first, first, first, second]))
+        mixed |= {name: value for name, value in source.items() if name.removeprefix("Not") == element}
+    return {"Version": "2012-10-17", "Statement": draw(st.permutations([first, mixed]))}
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.data())
+def test_a_statement_called_superfluous_is(data: st.DataObject) -> None:
+    layer = data.draw(st.sampled_from(sorted(LAYERS)))
+    document = data.draw(alike(layer.removesuffix("_policy")))
+    superfluous = [
+        finding.pointer.split("/")[2]
+        for finding in lint(parse(json.dumps(document), LAYERS[layer]))
+        if finding.rule in ("shadowed-statement", "unreachable-statement")
+    ]
+    if superfluous:
+        question = Question(
+            principal=data.draw(
+                st.sampled_from([principals()[name] for name in ("alice", "deploy", "mallory", "saml")])
+            ),
+            action=data.draw(st.sampled_from(["sts:AssumeRole", "s3:GetObject"])),
+            resource=data.draw(st.sampled_from(REQUESTED)),
+            resource_account=ACCOUNT,
+            single=data.draw(st.dictionaries(st.just("aws:username"), st.sampled_from(CONTEXT_VALUES))),
+        )
+        left = [statement for n, statement in enumerate(document["Statement"]) if n != int(superfluous[0])]
+        shorter = {**document, "Statement": left}
+        assert ask(put(question, layer, document)).verdict == ask(put(question, layer, shorter)).verdict
+
+
+def put(question: Question, layer: str, document: Document) -> Question:
+    match layer:
+        case "identity":
+            return replace(question, identity=[document])
+        case "trust":
+            return replace(question, trust=document)
+        case _:
+            return replace(question, resource_policy=document)
 
 
 @pytest.mark.parametrize(
