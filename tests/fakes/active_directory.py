@@ -69,7 +69,10 @@ class ActiveDirectory:
             yield from self._found(base, scope, asked, names)
 
     def _bound(self, dn: str, presented: bytes) -> bytes:
-        known = self.passwords.get(dn, "525")
+        try:
+            known = self.passwords[dn]
+        except KeyError:
+            known = "525"
         if presented == known:
             return _result(_BOUND, 0, "")
         data = known if isinstance(known, str) else "52e"

@@ -87,14 +87,22 @@ class Slapd:
     """Started on entry (or by `start`), ended on exit.
 
     `certificate`: certificate and key files; then `ldaps_url` answers and StartTLS works. `people`: so many more people
-    `uid=user0` and on, password `password0` and on.
+    `uid=user0` and on, password `password0` and on. `referral`: where those are sent who ask for other trees.
     """
 
-    def __init__(self, directory: Path, *, certificate: tuple[Path, Path] | None = None, people: int = 0) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        certificate: tuple[Path, Path] | None = None,
+        people: int = 0,
+        referral: str | None = None,
+    ) -> None:
         self.directory = directory
         self.port, self.tls_port = free_port(), free_port()
         self._certificate = certificate
         self._people = people
+        self._referral = referral
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -159,7 +167,10 @@ class Slapd:
     def _prepare(self, configuration: Path) -> None:
         database = self.directory / "data"
         database.mkdir(parents=True)
-        configuration.write_text(_configuration(self.directory, database, self._certificate))
+        text = _configuration(self.directory, database, self._certificate)
+        if self._referral is not None:
+            text = f"referral {self._referral}\n{text}"
+        configuration.write_text(text)
         content = self.directory / "content.ldif"
         content.write_text(_ldif(self._people), encoding="utf-8")
         done = subprocess.run(

@@ -1,6 +1,7 @@
 """Active Directory: nested groups by its matching rule, its reasons, its flags, its keys."""
 
 import uuid
+from collections import defaultdict
 from collections.abc import AsyncIterator
 
 import pytest
@@ -47,6 +48,8 @@ PEOPLE = {
     f"CN=past,OU=people,{BASE}": person("past", expires=PAST),
     f"CN=later,OU=people,{BASE}": person("later", expires=FUTURE),
     f"CN=odd,OU=people,{BASE}": person("odd", expires=b"x"),
+    # By its text under the base, by its parts not.
+    f"CN=outsider\\,{BASE}": person("outsider"),
     **{f"CN={data},OU=people,{BASE}": person(f"u{data}") for data in ("530", "532", "533", "701", "773", "775")},
 }
 ENTRIES = PEOPLE | {
@@ -102,6 +105,7 @@ async def test_the_subject_is_the_guid_and_finds_the_user_again(ldap: LdapProvid
         ("gone", "right", "disabled"),
         ("past", "right", "expired"),
         ("odd", "right", "expired"),
+        ("outsider", "right", "misplaced"),
         ("u530", "right", "not_now"),
         ("u532", "right", "expired"),
         ("u533", "right", "disabled"),
@@ -116,6 +120,15 @@ async def test_every_refusal_has_one_text_and_its_own_reason(
     with pytest.raises(ProofRejected) as refusal:
         await ldap.verify(Password(username, password))
     assert (refusal.value.sentence, refusal.value.reason) == (SENTENCE, why)
+
+
+async def test_a_directory_that_accepts_every_bind_makes_nobody_known(
+    ldap: LdapProvider, directory: ActiveDirectory
+) -> None:
+    directory.passwords = defaultdict(lambda: b"right", {SERVICE: b"service"})
+    with pytest.raises(ProofRejected) as refusal:
+        await ldap.verify(Password("nobody", "right"))
+    assert refusal.value.reason == "unknown_user"
 
 
 async def test_an_account_that_expires_later_is_good(ldap: LdapProvider) -> None:

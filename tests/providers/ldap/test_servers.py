@@ -13,6 +13,8 @@ import pytest
 from providers.contract import Password
 from providers.errors import ProviderUnavailable
 from providers.ldap import LdapProvider
+from providers.ldap.config import Address
+from providers.ldap.wire import Link, ServerFailed
 from tests.fakes.redis import free_port
 from tests.fakes.slapd import Authority, Slapd
 from tests.fakes.tcp_proxy import TcpProxy
@@ -71,6 +73,10 @@ async def test_an_unknown_authority_or_another_name_is_not_trusted(
         for urls, start_tls in (((misnamed.ldaps_url,), False), ((misnamed.url,), True)):
             ldap = provider(urls=urls, start_tls=start_tls, ca_file=authority.file)
             assert "certificate" in str((await unavailable(ldap, within=3)).detail).lower()
+    with Slapd(tmp_path / "named", certificate=authority.issue(tmp_path / "tls2", "localhost")) as named:
+        await provider(urls=(named.ldaps_url,), ca_file=authority.file).verify(ALICE)
+        by_address = f"ldaps://127.0.0.1:{named.tls_port}"
+        await unavailable(provider(urls=(by_address,), ca_file=authority.file), within=3)
 
 
 async def test_a_refused_start_tls_ends_it(provider: MakeProvider, fragile: Slapd, authority: Authority) -> None:
@@ -96,6 +102,16 @@ async def test_a_server_that_is_down_is_passed_over_and_used_again(provider: Mak
         await ldap.verify(ALICE)
         with pytest.raises(BlockingIOError):
             listener.accept()
+
+
+async def test_referrals_are_not_followed(provider: MakeProvider, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as elsewhere:
+        elsewhere.settimeout(0)
+        referral = f"ldap://127.0.0.1:{elsewhere.getsockname()[1]}"
+        with Slapd(tmp_path / "slapd", referral=referral) as server:
+            await unavailable(provider(urls=(server.url,), user_search_base="dc=elsewhere,dc=test"), within=1)
+        with pytest.raises(BlockingIOError):
+            elsewhere.accept()
 
 
 async def test_a_server_that_is_back_is_noticed(provider: MakeProvider, fragile: Slapd) -> None:
@@ -146,6 +162,29 @@ async def test_a_hung_server_costs_its_share_of_the_time_once(
         fragile.resume()
     await asyncio.sleep(1.1)
     await alone.verify(ALICE)
+
+
+def test_each_operation_ends_with_its_own_time(fragile: Slapd) -> None:
+    link = Link(Address("127.0.0.1", fragile.port, tls=False), tls=None, start_tls=False)
+    link.open(time.monotonic() + 60)
+    fragile.pause()
+    try:
+        began = time.monotonic()
+        with pytest.raises(ServerFailed):
+            link.bind("cn=x", b"x", time.monotonic() + 0.3)
+        assert 0.2 < time.monotonic() - began < 1
+    finally:
+        fragile.resume()
+        link.close()
+
+
+def test_a_bind_without_a_name_or_a_password_is_not_sent(fragile: Slapd) -> None:
+    link = Link(Address("127.0.0.1", fragile.port, tls=False), tls=None, start_tls=False)
+    link.open(time.monotonic() + 5)
+    for dn, password in (("", b"x"), ("cn=x", b"")):
+        with pytest.raises(ServerFailed, match="anonymous"):
+            link.bind(dn, password, time.monotonic() + 5)
+    link.close()
 
 
 async def test_two_hundred_sign_ins_at_a_hung_directory_leave_the_event_loop_free(
