@@ -11,8 +11,10 @@ import aiohttp
 from aiohttp import web
 
 from broker import telemetry
-from broker.api import sts
+from broker.api import iam, sts
 from broker.api.health import Health
+from broker.api.oauth.face import OAuthFace
+from broker.api.oauth.metadata import Metadata
 from broker.api.query import QueryFace
 from broker.api.well_known import WellKnown
 from broker.audit import Trail
@@ -60,7 +62,8 @@ def build(
         federation=providers,
         now=now,
     )
-    query = QueryFace(services, {sts.VERSION: sts.SERVICE}, trail, random)
+    query = QueryFace(services, {sts.VERSION: sts.SERVICE, iam.VERSION: iam.SERVICE}, trail, random)
+    oauth = OAuthFace(services, trail, random)
     health = Health(store.ping, keyring)
     well_known = WellKnown(settings.public_url, keyring)
 
@@ -69,6 +72,8 @@ def build(
         [
             web.get("/", query.handle, allow_head=False),
             web.post("/", query.handle),
+            web.post("/oauth2/token", oauth.token),
+            web.get("/.well-known/oauth-authorization-server", Metadata(settings.public_url).document),
             web.get("/health/live", health.live),
             web.get("/health/ready", health.ready),
             web.get("/metrics", health.metrics),

@@ -62,11 +62,15 @@ class Action:
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """An API: its version selects it, its name is what signatures are scoped to."""
+    """An API: its version selects it, its name is what signatures are scoped to.
+
+    `user_sessions_need_mfa`: credentials of GetSessionToken may call only where MFA was given for them.
+    """
 
     name: str
     namespace: str
     actions: Mapping[str, Action]
+    user_sessions_need_mfa: bool = False
 
     @property
     def event_source(self) -> str:
@@ -153,9 +157,16 @@ class QueryFace:
         return await action.run(call, request)
 
     def _admit(self, call: Call, caller: Caller, service: Service, action: Action, request: Any) -> None:
-        kind = caller.session.kind if caller.session is not None else None
+        session = caller.session
+        kind = session.kind if session is not None else None
+        name = f"{service.name}:{call.event.name}"
+        without_mfa = session is not None and session.mfa_authenticated_at is None
+        if service.user_sessions_need_mfa and kind is SessionKind.USER and without_mfa:
+            raise AccessDenied(
+                f"User: {caller.principal.arn} is not authorized to perform: {name} with credentials of "
+                "GetSessionToken for which no MFA code was given."
+            )
         if kind not in action.callers:
-            name = f"{service.name}:{call.event.name}"
             raise AccessDenied(
                 action.misfit
                 or f"User: {caller.principal.arn} is not authorized to perform: {name} with credentials of this kind."
