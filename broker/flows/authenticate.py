@@ -1,4 +1,4 @@
-"""A signed request becomes a caller: key, token, expiry, owner, signature, in AWS's order.
+"""A signed request, or a bearer token, becomes a caller: key, token, expiry, owner, signature, in AWS's order.
 
 Nothing that the request says is believed before the signature matched. An unknown access key costs what a known
 one does: its signature is checked against a secret that nobody has.
@@ -15,6 +15,7 @@ from broker.flows.caller import Caller, federated_caller, role_caller, user_call
 from broker.ids import TEMPORARY
 from broker.sessions.model import Session, SessionKind, TokenUse
 from broker.sessions.sessions import Sessions
+from broker.sessions.token import unverified_key_id
 from broker.sigv4 import (
     HttpRequest,
     PresentedSignature,
@@ -62,6 +63,28 @@ class Authenticator:
         if presented.access_key_id.startswith(TEMPORARY):
             return await self._by_session(request, presented, payload_sha256, snapshot)
         return self._by_long_term_key(request, presented, payload_sha256, snapshot)
+
+    async def bearer(self, presented: str, snapshot: Snapshot) -> Caller:
+        """The holder of a bearer session token; one that is bound to signatures proves nothing here.
+
+        Raises:
+            InvalidClientTokenId, ExpiredToken: as for a signed request.
+            StoreUnavailable: the session could not be looked up.
+        """
+        key_id = unverified_key_id(presented)
+        if key_id is None:
+            raise InvalidClientTokenId
+        session = await self.sessions.load(key_id)
+        if session is None:
+            if self.sessions.expired(key_id, presented):
+                raise ExpiredToken
+            raise InvalidClientTokenId
+        if not self.sessions.holds(session, presented) or session.use is not TokenUse.BEARER:
+            raise InvalidClientTokenId
+        caller = caller_of(snapshot, session)
+        if caller is None:
+            raise InvalidClientTokenId
+        return caller
 
     def _by_long_term_key(
         self, request: HttpRequest, presented: PresentedSignature, payload_sha256: str, snapshot: Snapshot

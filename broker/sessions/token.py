@@ -12,6 +12,7 @@ import msgspec
 from jose import jws
 from jose.exceptions import JOSEError
 
+from broker.ids import account_of
 from broker.sessions.keyring import SESSION_ALGORITHM, Keyring
 from broker.sessions.model import Grant
 
@@ -76,3 +77,14 @@ def expired(presented: str, access_key_id: str, *, issuer: str, keyring: Keyring
         and isinstance(exp, int)
         and exp <= now.timestamp()
     )
+
+
+def unverified_key_id(presented: str) -> str | None:
+    """The access key id that a token says it belongs to, in the form of one; nothing is verified."""
+    if len(presented) > MAXIMUM_TOKEN_BYTES * 2:
+        return None
+    try:
+        key_id = _decode(jws.get_unverified_claims(presented)).get("jti")
+    except (JOSEError, msgspec.MsgspecError, ValueError, TypeError, RecursionError):
+        return None
+    return key_id if isinstance(key_id, str) and account_of(key_id) is not None else None

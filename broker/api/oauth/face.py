@@ -1,0 +1,90 @@
+"""The OAuth endpoints: requests in, JSON out; this face's one place that turns errors into bytes (RFC 6749 §5)."""
+
+import logging
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from aiohttp import web
+
+from broker import ids, logs, telemetry
+from broker.api import forms
+from broker.api.call import Call
+from broker.api.events import Event
+from broker.api.oauth import refusals
+from broker.api.oauth.exchange import exchange
+from broker.api.received import UNSIGNED_BODY_LIMIT, Received, receive
+from broker.audit import Trail
+from broker.errors import BrokerError, InternalFailure, ServiceUnavailable, ValidationError
+from broker.flows.caller import Wire
+from broker.flows.services import Services
+from broker.ids import Random
+from broker.sessions.keyring import KeysUnavailable
+from broker.stores.contract import StoreUnavailable
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class OAuthFace:
+    """Serves `/oauth2/token`."""
+
+    services: Services
+    trail: Trail
+    random: Random
+
+    async def token(self, request: web.Request) -> web.StreamResponse:
+        """Answer one token request. Nothing escapes but cancellation."""
+        started = time.perf_counter()
+        request_id = ids.request_id(self.random)
+        reset = logs.REQUEST_ID.set(request_id)
+        snapshot = self.services.directory.snapshot
+        event = Event(source="sts.amazonaws.com", name="ExchangeToken")
+        wire = Wire(source_ip=request.remote or "", secure=request.secure, user_agent="", request_id=request_id)
+        call = Call(self.services, snapshot, wire, event)
+        error: BrokerError | None = None
+        answer: Mapping[str, Any] = {}
+        try:
+            received = await receive(request, request_id, snapshot.settings.server.trusted_proxies)
+            call.wire = received.wire
+            answer = await exchange(call, received, _parameters(received))
+        except BrokerError as refusal:
+            error = refusal
+        except (StoreUnavailable, KeysUnavailable) as outage:
+            log.warning("token exchange: %s", outage)
+            error = ServiceUnavailable()
+        except TimeoutError:
+            error = ValidationError("The request body did not arrive in time.")
+        except Exception:
+            log.exception("unexpected failure in a token exchange")
+            error = InternalFailure()
+
+        error = await call.settle(self.trail, self.random, error)
+        telemetry.answered("oauth", "token", "-" if error is None else error.code, time.perf_counter() - started)
+        logs.REQUEST_ID.reset(reset)
+        return _response(answer, error, request_id)
+
+
+def _parameters(received: Received) -> Mapping[str, str]:
+    """The form in the body; a token in a URL would end up in logs (RFC 6749 §3.2, RFC 6750 §5.3)."""
+    if forms.parameters(received.http.query, limit=0):
+        raise ValidationError("The parameters of a token request belong into its body, not into its URL.")
+    return forms.parameters(
+        "",
+        received.body,
+        content_type=",".join(received.http.values.get("content-type", ())) or None,
+        limit=UNSIGNED_BODY_LIMIT,
+    )
+
+
+def _response(answer: Mapping[str, Any], error: BrokerError | None, request_id: str) -> web.Response:
+    headers = {"x-amzn-RequestId": request_id, "Cache-Control": "no-store", "Pragma": "no-cache"}
+    if error is None:
+        return web.json_response(answer, headers=headers)
+    status = refusals.status(error)
+    if status == 401:
+        headers["WWW-Authenticate"] = "AWS4-HMAC-SHA256"
+    if status == 503:
+        headers["Retry-After"] = "1"
+    return web.json_response(refusals.document(error), status=status, headers=headers)
