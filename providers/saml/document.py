@@ -16,6 +16,7 @@ from providers.errors import ProofRejected
 
 MAX_CHARACTERS: Final = 100_000  # AWS's limit for SAMLAssertion
 MAX_DEPTH: Final = 64
+_MAX_TAGS: Final = 10_000  # opening and closing; a person in 2 000 groups has less than half of that
 
 _DECLARATION = re.compile(
     rb"""\s*<\?xml\s+version=["']1\.0["'](\s+encoding=["'][Uu][Tt][Ff]-8["'])?(\s+standalone=["'](yes|no)["'])?\s*\?>"""
@@ -66,6 +67,8 @@ def parse(document: bytes) -> etree._Element:
             "a byte order mark, DOCTYPE, comments, CDATA sections and processing instructions are not accepted.",
             reason="markup",
         )
+    if body.count(b"<") > _MAX_TAGS:
+        raise malformed("it has too many elements.", reason="size")
     try:
         root = etree.fromstring(body, _parser())
     except (etree.XMLSyntaxError, ValueError) as error:

@@ -1,5 +1,6 @@
 """SAML 2.0 sign-in at one identity provider (SAML Profiles §4.1, STS AssumeRoleWithSAML)."""
 
+import asyncio
 import base64
 import hashlib
 from collections.abc import Callable
@@ -14,7 +15,7 @@ from providers.contract import Now, Once, SamlIdentity, SamlResponse
 from providers.errors import ProofRejected
 from providers.saml.attributes import MULTIVALUED, condition_keys, session_attributes
 from providers.saml.names import NAME_ID_FORMATS
-from providers.saml.response import Expectation, VerifiedAssertion, verify_response
+from providers.saml.response import Expectation, VerifiedAssertion
 from providers.saml.service_provider import ServiceProvider, SignInRequest
 from providers.saml.source import FixedMetadata, MetadataSource, RemoteMetadata, Times
 from providers.saml.workers import Workers
@@ -115,7 +116,7 @@ class SamlProvider:
             skew=self.config.skew,
             now=self._now(),
         )
-        assertion = await self._workers.run(verify_response, proof.raw, expected)
+        assertion = await self._workers.verify_response(proof.raw, expected)
         identity = self._identity(assertion)
         await self._require_first_use(assertion)
         return identity
@@ -126,7 +127,7 @@ class SamlProvider:
         Raises `ProviderUnavailable`, and `ValueError` as `ServiceProvider.request`.
         """
         idp = await self._metadata.current()
-        return await self._workers.run(
+        return await asyncio.to_thread(
             self._service_provider.request, idp, nonce=random(16), now=self._now(), relay_state=relay_state
         )
 

@@ -12,7 +12,7 @@ import aiohttp
 from providers.contract import Now
 from providers.errors import ProofError, ProviderUnavailable
 from providers.fetch import FetchFailed, fetch, require_web_origin
-from providers.saml.metadata import MAX_BYTES, IdpMetadata, MetadataFault, parse_metadata
+from providers.saml.metadata import MAX_BYTES, IdpMetadata, MetadataFault
 from providers.saml.times import text
 from providers.saml.workers import Workers
 
@@ -44,7 +44,7 @@ class FixedMetadata:
     async def current(self) -> IdpMetadata:
         if self._metadata is None and self.fault is None:
             try:
-                self._metadata = await self._workers.run(parse_metadata, self._document)
+                self._metadata = await self._workers.parse_metadata(self._document)
             except MetadataFault as error:
                 self.fault = str(error)
         if self._metadata is not None and _expired(self._metadata, self._now):
@@ -138,7 +138,7 @@ class RemoteMetadata:
         try:
             async with asyncio.timeout(self._times.timeout):
                 document = await fetch(self._session, self._url, tls=None, max_bytes=MAX_BYTES)
-                metadata = await self._workers.run(parse_metadata, document, certificates=self._certificates)
+                metadata = await self._workers.parse_metadata(document, self._certificates)
             if _expired(metadata, self._now):
                 raise MetadataFault(_expiry(metadata))  # noqa: TRY301 - handled as any other fault of the document
             self._metadata, self._fetched_at, self.fault = metadata, self._monotonic(), None

@@ -1,14 +1,19 @@
 """An identity provider, a clock, and providers for them that are closed after the test."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any
 
 import aiohttp
+import msgspec
 import pytest
 
 from providers.contract import Once, SamlIdentity, SamlResponse
-from providers.saml import SamlConfig, SamlProvider, ServiceProvider, Times, Workers
+from providers.saml.provider import SamlConfig, SamlProvider
+from providers.saml.service_provider import ServiceProvider
+from providers.saml.source import Times
+from providers.saml.worker import Answer, Task, answer
+from providers.saml.workers import Workers
 from tests.fakes.clock import Clock
 from tests.fakes.idp import ACCOUNT, ACS, ENTITY_ID, FakeIdp, key_pair
 
@@ -57,11 +62,20 @@ def service_provider() -> ServiceProvider:
     )
 
 
+class InProcess(Workers):
+    """Does in the test's own process what `Workers` has done in another, for tests of what is decided there."""
+
+    async def _exchange(self, message: bytes) -> Answer:
+        answered = answer(msgspec.msgpack.decode(message, type=Task))
+        crossed: Answer = msgspec.msgpack.decode(msgspec.msgpack.encode(answered), type=Answer)
+        return crossed
+
+
 @pytest.fixture
-def workers() -> Iterator[Workers]:
-    workers = Workers()
+async def workers() -> AsyncIterator[Workers]:
+    workers = InProcess()
     yield workers
-    workers.close()
+    await workers.close()
 
 
 @pytest.fixture

@@ -9,9 +9,10 @@ import pytest
 from yarl import URL
 
 from providers.contract import SamlResponse
-from providers.saml import SamlProvider, ServiceProvider
 from providers.saml.metadata import parse_metadata
 from providers.saml.names import HTTP_REDIRECT
+from providers.saml.provider import SamlProvider
+from providers.saml.service_provider import ServiceProvider
 from tests.fakes.clock import Clock
 from tests.fakes.idp import ACS, AWS, PROVIDER_ARN, ROLE_ARN
 from tests.fakes.saml_idp import SamlIdpServer, form

@@ -13,7 +13,9 @@ from lxml import etree
 
 from providers.contract import SamlResponse
 from providers.errors import ProofRejected, ProviderUnavailable
-from providers.saml import MetadataFault, SamlConfig, Times, parse_metadata
+from providers.saml.metadata import MetadataFault, parse_metadata
+from providers.saml.provider import SamlConfig
+from providers.saml.source import Times
 from tests.fakes.clock import Clock
 from tests.fakes.idp import NS, FakeIdp, KeyPair, find, key_pair
 from tests.providers.saml.conftest import MakeProvider

@@ -1,7 +1,5 @@
 """Each rule of sign-in, and the refusal that a response which breaks it meets."""
 
-import asyncio
-import time
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
@@ -12,8 +10,7 @@ from lxml import etree
 from xmlsec import constants
 
 from providers.contract import SamlResponse
-from providers.errors import ProofExpired, ProofRejected, ProviderUnavailable
-from providers.saml import Workers
+from providers.errors import ProofExpired, ProofRejected
 from tests.fakes.clock import Clock
 from tests.fakes.idp import ACS, AWS, ENTITY_ID, NS, PROVIDER_ARN, ROLE_ARN, FakeIdp, find, key_pair
 from tests.providers.saml.conftest import MakeProvider, Memory, Verify
@@ -376,21 +373,3 @@ async def test_a_memory_that_does_not_answer_refuses(make_provider: MakeProvider
 async def test_nothing_secret_is_in_a_representation(idp: FakeIdp) -> None:
     assert idp.response()[:40] not in repr(SamlResponse(idp.response()))
     assert "PRIVATE" not in repr(key_pair("idp"))
-
-
-async def test_more_than_fits_is_refused_and_not_queued() -> None:
-    workers = Workers(waiting=2)
-    try:
-        started = [asyncio.create_task(workers.run(_sleep, 0.2)) for _ in range(2)]
-        await asyncio.sleep(0)
-        with pytest.raises(ProviderUnavailable) as refusal:
-            await workers.run(_sleep, 0)
-        assert refusal.value.reason == "busy"
-        await asyncio.gather(*started)
-        await workers.run(_sleep, 0)
-    finally:
-        workers.close()
-
-
-def _sleep(seconds: float) -> None:
-    time.sleep(seconds)

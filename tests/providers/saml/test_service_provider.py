@@ -15,8 +15,9 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from lxml import etree
 from saml2.data import schemas
 
-from providers.saml import ServiceProvider, parse_metadata
+from providers.saml.metadata import parse_metadata
 from providers.saml.names import HTTP_POST, HTTP_REDIRECT
+from providers.saml.service_provider import ServiceProvider
 from providers.saml.signature import signature_of, signed_bytes, verification_key
 from tests.fakes.idp import ACS, ENTITY_ID, NS, FakeIdp, find, key_pair
 
