@@ -138,7 +138,7 @@ class Guessing:
 
 @dataclass(slots=True)
 class Attempt:
-    """A counted attempt; it stays a failure until `succeeded`."""
+    """A counted attempt; it stays a failure until `succeeded` or `withdrawn`."""
 
     _guessing: Guessing
     _provider: str
@@ -160,6 +160,14 @@ class Attempt:
             *(self._guessing.settle(count, good=good) for _, count, good in self._users),
             *(self._guessing.remember(self._provider, user, self._network) for user, _, _ in self._users),
         )
+
+    async def withdrawn(self) -> None:
+        """Take the counts back, for nobody judged the secret: the provider did not answer.
+
+        Raises `StoreUnavailable`.
+        """
+        counts = [*self.counts, *(count for _, count, _ in self._users)]
+        await asyncio.gather(*(self._guessing.settle(count, good=False) for count in counts))
 
     async def count_user(self, user: str) -> None:
         """Count at one user, by name or by subject."""

@@ -93,7 +93,8 @@ class Meters:
         await self.store.delete(count.meter.key)
 
     async def _write(self, meter: Meter, expected: bytes | None, record: _Record) -> bool:
-        ttl = max(meter.memory, meter.within) + meter.within  # the longest delay, and then as long as it matters
+        # What began no delay runs empty within the limit's time: names that nobody has fill no store.
+        ttl = meter.within + meter.memory if record.strikes else meter.within
         return await self.store.swap(meter.key, expected, msgspec.json.encode(record), ttl=ttl)
 
 

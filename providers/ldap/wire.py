@@ -105,6 +105,7 @@ class Link:
                 auto_referrals=False,
                 check_names=False,
                 auto_escape=False,
+                auto_range=False,
                 return_empty_attributes=False,
             )
             self._connection.open(read_server_info=False)
@@ -171,6 +172,9 @@ class Link:
             raise TooMany
         if code != SUCCESS:
             raise no_verdict(code, f"{self._address} answered the search with {result['description']}")
+        if any(";range=" in name for entry in found for name in entry.attributes):
+            # Active Directory gives a long list in parts; a part of someone's groups would be the wrong groups.
+            raise no_verdict(code, f"{self._address} gave a part of an attribute's values")
         return found
 
     def abort(self) -> None:

@@ -84,7 +84,9 @@ class ActiveDirectory:
         for dn, attributes in entries.items():
             inside = dn == base if scope == 0 else dn.lower().endswith(base.lower())
             if inside and self._matches(asked, dn, attributes):
-                yield _entry(dn, {name: values for name, values in attributes.items() if name.lower() in names})
+                yield _entry(
+                    dn, {name: values for name, values in attributes.items() if name.lower().partition(";")[0] in names}
+                )
         if scope != 0:
             # As Active Directory does at the top of a domain.
             yield _element(_REFERENCE, _element(_OCTETS, b"ldap://127.0.0.1:1/DC=elsewhere"))
@@ -122,6 +124,10 @@ class ActiveDirectory:
 
 def _values(attributes: Mapping[str, list[bytes]], name: str) -> list[bytes]:
     return [value for key, values in attributes.items() if key.lower() == name.lower() for value in values]
+
+
+def _base_name(attribute: str) -> str:
+    return attribute.lower().partition(";")[0]
 
 
 def _size(data: bytes) -> int | None:

@@ -20,6 +20,14 @@ from tests.fakes.clock import Clock
 from tests.fakes.redis import RedisServer
 
 KEY = b"k" * 32
+# Seconds that the longest-lived count has left.
+_LONGEST = """
+local longest = 0
+for _, key in ipairs(redis.call('KEYS', '*guessing:*')) do
+  longest = math.max(longest, redis.call('TTL', key))
+end
+return longest
+"""
 MINUTES_15 = timedelta(minutes=15)
 
 
@@ -166,6 +174,22 @@ async def test_success_takes_its_counts_back(world: World) -> None:
         await world.right(f"user{i}", "198.51.100.7")
     assert await world.wrong("stranger", "198.51.100.7")
     assert world.slept == []
+
+
+async def test_attempts_that_nobody_judged_are_no_failures(world: World) -> None:
+    await world.right()
+    for i in range(30):
+        attempt = await world.gateways[i % 2].attempt("corp", "alice", "203.0.113.1" if i % 3 else "198.51.100.7")
+        await attempt.known_as("id-of-alice")
+        await attempt.withdrawn()
+    assert await world.wrong()
+    assert await world.wrong(address="198.51.100.7")
+
+
+async def test_names_that_nobody_has_do_not_stay_in_the_store(world: World, redis: RedisServer) -> None:
+    for i in range(20):
+        await world.wrong(f"made-up-{i}")
+    assert redis.command("EVAL", _LONGEST, "0") == f":{15 * 60}"
 
 
 async def test_everyone_together_is_slowed_and_not_locked(clock: Clock, stores: list[Store]) -> None:

@@ -3,12 +3,13 @@
 import uuid
 from collections import defaultdict
 from collections.abc import AsyncIterator
+from dataclasses import fields
 
 import pytest
 import pytest_asyncio
 
 from providers.contract import Password
-from providers.errors import ProofRejected
+from providers.errors import ProofRejected, ProviderUnavailable
 from providers.ldap import LdapProvider
 from providers.ldap.verdict import require_accepted
 from providers.ldap.wire import BindResult, ServerFailed
@@ -82,6 +83,10 @@ def ldap(provider: MakeProvider, directory: ActiveDirectory) -> LdapProvider:
     )
 
 
+def _fields(ldap: LdapProvider) -> dict[str, object]:
+    return {field.name: getattr(ldap.config, field.name) for field in fields(ldap.config)}
+
+
 async def test_nested_groups_by_the_matching_rule(ldap: LdapProvider, directory: ActiveDirectory) -> None:
     identity = await ldap.verify(Password("ALICE", "right"))
     assert identity.attributes["ldap:groups"] == ("all", "engineering", "web")
@@ -129,6 +134,17 @@ async def test_a_directory_that_accepts_every_bind_makes_nobody_known(
     with pytest.raises(ProofRejected) as refusal:
         await ldap.verify(Password("nobody", "right"))
     assert refusal.value.reason == "unknown_user"
+
+
+async def test_a_part_of_the_groups_is_no_verdict(
+    ldap: LdapProvider, provider: MakeProvider, directory: ActiveDirectory
+) -> None:
+    by_member_of = provider(**{**_fields(ldap), "group_search_base": None})
+    await by_member_of.verify(Password("alice", "right"))
+    person = {name: values for name, values in PEOPLE[ALICE].items() if name != "memberOf"}
+    directory.entries = {ALICE: person | {"memberOf;range=0-1499": [b"CN=web"]}}
+    with pytest.raises(ProviderUnavailable):
+        await by_member_of.verify(Password("alice", "right"))
 
 
 async def test_an_account_that_expires_later_is_good(ldap: LdapProvider) -> None:
