@@ -53,6 +53,7 @@ class Gateway:
         self._log = directory / "gateway.log"
         self._audit = directory / "audit.jsonl"
         self.process: subprocess.Popen[bytes] | None = None
+        self.opener = urllib.request.build_opener()
 
     def start(self, *, ready: bool = True) -> None:
         """Start and wait until it is ready (or, with `ready=False`, alive)."""
@@ -70,7 +71,7 @@ class Gateway:
         while time.monotonic() < deadline:
             if self.process is None or self.process.poll() is not None:
                 raise AssertionError(f"the gateway ended:\n{self.log}")
-            with contextlib.suppress(OSError), urllib.request.urlopen(self.url + path, timeout=2) as answer:
+            with contextlib.suppress(OSError), self.opener.open(self.url + path, timeout=2) as answer:
                 if answer.status == 200:
                     return
             time.sleep(0.02)
