@@ -46,6 +46,12 @@ class Lease:
             for link in self._links:
                 link.abort()
 
+    def release(self) -> bool:
+        """Let go of everything, for others will use it; False after `abort`, when nobody should."""
+        with self._lock:
+            self._links.clear()
+            return not self._aborted
+
     @property
     def aborted(self) -> bool:
         """Whether the call was given up."""
@@ -85,8 +91,9 @@ class Visit:
 
     def end(self, *, well: bool) -> None:
         """Give the connections back, or close them."""
+        usable = self._lease.release() and well
         for service, link in self._links.items():
-            if well and not self._lease.aborted:
+            if usable:
                 self._server.keep(link, service=service)
             else:
                 link.close()

@@ -14,6 +14,7 @@ from providers.contract import Password
 from providers.errors import ProviderUnavailable
 from providers.ldap import LdapProvider
 from providers.ldap.config import Address
+from providers.ldap.servers import Lease
 from providers.ldap.wire import Link, ServerFailed
 from tests.fakes.redis import free_port
 from tests.fakes.slapd import Authority, Slapd
@@ -184,6 +185,25 @@ def test_a_bind_without_a_name_or_a_password_is_not_sent(fragile: Slapd) -> None
     for dn, password in (("", b"x"), ("cn=x", b"")):
         with pytest.raises(ServerFailed, match="anonymous"):
             link.bind(dn, password, time.monotonic() + 5)
+    link.close()
+
+
+def test_giving_a_call_up_touches_what_it_holds_and_not_what_it_held(fragile: Slapd) -> None:
+    link = Link(Address("127.0.0.1", fragile.port, tls=False), tls=None, start_tls=False)
+    link.open(time.monotonic() + 5)
+    lease = Lease()
+    lease.hold(link)
+    assert lease.release()
+    lease.abort()
+    assert link.bind("cn=nobody,dc=acme,dc=test", b"x", time.monotonic() + 5).code == 49
+    held = Lease()
+    held.hold(link)
+    held.abort()
+    assert not held.release()
+    with pytest.raises(ServerFailed):
+        link.bind("cn=nobody,dc=acme,dc=test", b"x", time.monotonic() + 5)
+    with pytest.raises(ServerFailed):
+        held.hold(link)
     link.close()
 
 
