@@ -10,6 +10,7 @@ COMMANDS = {
     "check": "broker.cli.check",
     "init": "broker.cli.init",
     "generate": "broker.cli.generate",
+    "simulate": "broker.cli.simulate",
     "whoami": "broker.cli.whoami",
     "assume": "broker.cli.assume",
 }
