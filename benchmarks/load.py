@@ -57,9 +57,7 @@ def tree_cpu_seconds(pid: int, *, leave_out: Sequence[str] = ()) -> float:
     return total
 
 
-def run(
-    pid: int, requests: Sequence[bytes], url: str, *, seconds: float, connections: int = CONNECTIONS
-) -> Measured:
+def run(pid: int, requests: Sequence[bytes], url: str, *, seconds: float, connections: int = CONNECTIONS) -> Measured:
     """Send `requests` round and round over keep-alive connections from a second process."""
     with tempfile.NamedTemporaryFile(suffix=".json") as file:
         Path(file.name).write_text(json.dumps([request.decode("latin-1") for request in requests]))
@@ -78,7 +76,9 @@ def run(
     )
 
 
-async def _connection(host: str, port: int, requests: Sequence[bytes], start: int, until: float) -> tuple[list[float], int]:
+async def _connection(
+    host: str, port: int, requests: Sequence[bytes], start: int, until: float
+) -> tuple[list[float], int]:
     took: list[float] = []
     failed, position = 0, start
     reader, writer = await asyncio.open_connection(host, port)

@@ -19,7 +19,10 @@ class Table:
 
     def __str__(self) -> str:
         widths = [max(len(row[column]) for row in self.rows) for column in range(len(self.rows[0]))]
-        lines = ["| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |" for row in self.rows]
+        lines = [
+            "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |"
+            for row in self.rows
+        ]
         lines.insert(1, "| " + " | ".join("-" * width for width in widths) + " |")
         return f"## {self.title}\n\n" + "\n".join(lines) + "\n"
 

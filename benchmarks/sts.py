@@ -44,7 +44,9 @@ ACCOUNTS = {
                         "PolicyName": "p",
                         "PolicyDocument": {
                             "Version": "2012-10-17",
-                            "Statement": [{"Effect": "Allow", "Action": "sts:AssumeRole", "Resource": "arn:aws:iam::*:role/*"}],
+                            "Statement": [
+                                {"Effect": "Allow", "Action": "sts:AssumeRole", "Resource": "arn:aws:iam::*:role/*"}
+                            ],
                         },
                     }
                 ],
@@ -80,7 +82,9 @@ def signed(url: str, call: str) -> list[bytes]:
     for number in range(DISTINCT):
         named = {} if action == "GetCallerIdentity" else {"RoleSessionName": f"bench-{number}"}
         body = urlencode({"Action": action, "Version": "2011-06-15", **CALLS[call], **named})
-        request = AWSRequest("POST", url + "/", data=body, headers={"Content-Type": "application/x-www-form-urlencoded; charset=utf-8"})
+        request = AWSRequest(
+            "POST", url + "/", data=body, headers={"Content-Type": "application/x-www-form-urlencoded; charset=utf-8"}
+        )
         SigV4Auth(Credentials(KEY["AccessKeyId"], KEY["SecretAccessKey"]), "sts", "us-east-1").add_auth(request)
         prepared = request.prepare()
         head = {"Host": url.removeprefix("http://"), "Content-Length": str(len(body)), **dict(prepared.headers)}
@@ -129,7 +133,16 @@ def run() -> Table:
         theirs = measure(pid, url, list(CALLS))
     table = Table(
         "STS calls, one worker, 16 keep-alive connections",
-        ["call", "server", "answers/s", "CPU us", "p50 ms", "p99 ms", "failed", "answers per CPU-second, ours / moto's"],
+        [
+            "call",
+            "server",
+            "answers/s",
+            "CPU us",
+            "p50 ms",
+            "p99 ms",
+            "failed",
+            "answers per CPU-second, ours / moto's",
+        ],
     )
     for call in CALLS:
         for name, measured in (("sojourn", ours[call]), ("moto", theirs[call])):

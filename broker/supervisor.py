@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import ctypes
 import errno
+import gc
 import logging
 import os
 import secrets
@@ -265,6 +266,9 @@ async def _serve(supervisor: Supervisor, address: tuple[object, ...], started: i
         task.add_done_callback(reloads.discard)
 
     loop.add_signal_handler(signal.SIGHUP, reload)
+    # What start-up made lives as long as the worker; the collector need not look at it again and again.
+    gc.collect()
+    gc.freeze()
     os.write(started, b"+")
     os.close(started)
     await stop.wait()
