@@ -11,7 +11,7 @@ import base64
 import hmac
 import io
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from urllib.parse import quote
@@ -76,16 +76,16 @@ class Totp:
             return _never
         counted = _counter(device)
         present = int(self._now().timestamp()) // _STEP_SECONDS
+        codes = {step: counted(step) for step in range(present - around - 1, present + around + 1)}
+        pairs = [step for step in range(present - around, present + around + 1) if _same(codes, step, first, second)]
 
         def judge(state: DeviceState) -> DeviceState | None:
-            # The codes may repeat by chance in so many steps: the pair nearest to the present is meant.
-            steps = sorted(range(present - around, present + around + 1), key=lambda step: abs(step - present))
-            for step in steps:
-                both = hmac.compare_digest(counted(step - 1) + counted(step), first + second)
-                if both:
-                    drift = step - present
-                    return replace(state, last_step=step, drift=0 if abs(drift) <= _STEPS_AROUND else drift)
-            return None
+            if not pairs:
+                return None
+            # A pair may repeat by chance in so many steps: the one nearest to the present is meant.
+            step = min(pairs, key=lambda step: abs(step - present))
+            drift = step - present
+            return replace(state, last_step=step, drift=0 if abs(drift) <= _STEPS_AROUND else drift)
 
         return judge
 
@@ -143,6 +143,10 @@ def _step(counted: Callable[[int], str], code: str, steps: range) -> int | None:
         if hmac.compare_digest(counted(step), code):
             found = step
     return found
+
+
+def _same(codes: Mapping[int, str], step: int, first: str, second: str) -> bool:
+    return hmac.compare_digest(codes[step - 1] + codes[step], first + second)
 
 
 def _never(_: DeviceState) -> DeviceState | None:

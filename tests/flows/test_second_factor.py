@@ -1,6 +1,7 @@
 """One-time codes with their memory in a real Redis, used by several processes at once."""
 
 import asyncio
+import hashlib
 import json
 import os
 import sys
@@ -145,3 +146,14 @@ async def test_a_record_is_read_as_written_swapped_once_and_forgotten(store: Sto
     assert not await states.swap("d", first, DeviceState(last_step=7))
     await states.forget("d")
     assert await states.read("d") is None
+
+
+async def test_a_record_of_another_device_or_of_no_form_is_refused(store: Store) -> None:
+    states = StoredDeviceStates(store)
+    await states.swap("one", None, DeviceState(last_step=5))
+    one, two = (f"mfa:{hashlib.sha256(device.encode()).hexdigest()}" for device in ("one", "two"))
+    for value in (await store.get(one), b"{}"):
+        assert value is not None
+        await store.put(two, value)
+        with pytest.raises(StoreUnavailable):
+            await states.read("two")
