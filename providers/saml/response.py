@@ -182,10 +182,9 @@ def _require_in_response_to(value: str | None, expected: Expectation) -> None:
 
 def _require_audience(conditions: Any, expected: Expectation) -> None:
     """Of every restriction one audience must be ours (SAML Core §2.5.1.4)."""
-    for restriction in conditions.audience_restriction:
-        if not expected.audiences.intersection(audience.text for audience in restriction.audience):
-            raise ProofRejected("Response does not contain the required audience.", reason="audience")
-    if not conditions.audience_restriction:
+    restrictions = conditions.audience_restriction
+    ours = [expected.audiences.intersection(each.text for each in restriction.audience) for restriction in restrictions]
+    if not ours or not all(ours):
         raise ProofRejected("Response does not contain the required audience.", reason="audience")
 
 

@@ -77,7 +77,10 @@ def signed_bytes(element: etree._Element, signature: etree._Element, keys: Itera
     algorithm, digest, prefixes = _require_algorithms(element, signature)
     _require_signature(element, signature, algorithm, keys)
     canonical = canonical_without(element, signature, prefixes)
-    presented = strict_base64(_text(signature, "SignedInfo", "Reference", "DigestValue"))
+    try:
+        presented = strict_base64(_text(signature, "SignedInfo", "Reference", "DigestValue"))
+    except ValueError as error:
+        raise _invalid("its digest is not base64") from error
     if not hmac.compare_digest(hashlib.new(digest, canonical).digest(), presented):
         raise _invalid("the canonical form is not what was signed")
     return canonical
@@ -153,8 +156,11 @@ def _require_algorithms(
         raise _refused_algorithm("digest algorithm")
     if reference.get("URI") != f"#{element.get('ID')}":
         raise _invalid("it refers to another element")
-    enveloped, canonicalisation = _child(reference, "Transforms")
-    if enveloped.get("Algorithm") != ENVELOPED or len(enveloped) or canonicalisation.get("Algorithm") not in CANONICAL:
+    transforms = list(_child(reference, "Transforms"))
+    if len(transforms) != 2:
+        raise _refused_algorithm("transform")
+    enveloped, canonicalisation = transforms
+    if enveloped.get("Algorithm") != ENVELOPED or canonicalisation.get("Algorithm") not in CANONICAL:
         raise _refused_algorithm("transform")
     inclusive = canonicalisation.find(f"{{{EXC}}}InclusiveNamespaces")
     prefixes = (inclusive.get("PrefixList") or "").split() if inclusive is not None else []

@@ -71,9 +71,16 @@ def answer(task: Task) -> Answer:
             return Verified(verify_response(task.raw, task.expected))
         return Read(parse_metadata(task.document, certificates=task.certificates))
     except (ProofRejected, ProofExpired) as error:
-        return Refused(isinstance(error, ProofExpired), error.sentence, error.reason, error.detail)
+        return Refused(
+            expired=isinstance(error, ProofExpired), sentence=error.sentence, reason=error.reason, detail=error.detail
+        )
     except MetadataFault as error:
         return Faulty(str(error))
+    except Exception as error:  # noqa: BLE001 - whoever sends what nobody thought of must not end the process
+        fault = f"{type(error).__name__}: {error}"
+        if isinstance(task, MetadataTask):
+            return Faulty(fault)
+        return Refused(expired=False, sentence="The SAML response is malformed.", reason="unreadable", detail=fault)
 
 
 def serve(tasks: BinaryIO, answers: BinaryIO) -> None:

@@ -1,16 +1,21 @@
 """Documents that are made to hurt a reader of XML: refused on their bytes, in little time."""
 
 import base64
+import random
 import time
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from lxml import etree
 
-from providers.errors import ProofRejected
-from tests.fakes.idp import NS, FakeIdp, encode, find
+from providers.errors import ProofExpired, ProofRejected
+from providers.saml.metadata import parse_metadata
+from providers.saml.response import Expectation, verify_response
+from tests.fakes.clock import Clock
+from tests.fakes.idp import ACS, ENTITY_ID, NS, FakeIdp, encode, find
 from tests.providers.saml.conftest import Verify
 
 BILLION = (
@@ -225,3 +230,29 @@ async def test_an_assertion_alone_is_no_response(idp: FakeIdp, verify: Verify) -
     with pytest.raises(ProofRejected) as refusal:
         await verify(idp.response(rewrite=strip))
     assert refusal.value.reason == "root"
+
+
+@pytest.mark.parametrize("signed", [("assertion",), ("assertion", "response")], ids="-".join)
+def test_nothing_that_was_changed_is_read(idp: FakeIdp, clock: Clock, signed: Sequence[str]) -> None:
+    """Bytes replaced, removed, doubled and moved at random: a verdict each time, and never another identity."""
+    document = base64.b64decode(idp.response(signed=signed))
+    expected = Expectation(
+        issuer=idp.entity_id,
+        keys=parse_metadata(idp.metadata().encode()).keys,
+        audiences=frozenset({ENTITY_ID}),
+        recipients=frozenset({ACS}),
+        in_response_to=None,
+        skew=timedelta(seconds=30),
+        now=clock(),
+    )
+    honest = verify_response(encode(document), expected)
+    dice = random.Random(20260304)
+    tokens = (b"<", b">", b'"', b"/", b"&#10;", b" ", b"<x/>", b"Assertion", b"ID=", b"\0", "\u2028".encode(), b"A")
+    for _ in range(400):
+        start = dice.randrange(len(document))
+        end = min(len(document), start + dice.choice((0, 1, 1, 2, 20, 400)))
+        put = dice.choice((b"", dice.choice(tokens), bytes([dice.randrange(256)]), document[start:end] * 2))
+        try:
+            assert verify_response(encode(document[:start] + put + document[end:]), expected) == honest
+        except (ProofRejected, ProofExpired):
+            continue

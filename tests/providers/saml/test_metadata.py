@@ -68,6 +68,11 @@ def _drop(path: str) -> Any:
     return bend
 
 
+def _one_transform(root: Any) -> None:
+    transform = find(root, ".//ds:Transform")
+    transform.getparent().remove(transform)
+
+
 def _wrap(root: Any) -> None:
     """The signed document inside one that speaks for another."""
     inner = etree.fromstring(etree.tostring(root))
@@ -85,6 +90,7 @@ def _wrap(root: Any) -> None:
         (_change(".", ID=None), "missing or not unique"),
         (_change("md:IDPSSODescriptor", ID="_metadata"), "missing or not unique"),
         (_wrap, "signature is not valid"),
+        (_one_transform, "signature is not valid"),
     ],
 )
 def test_metadata_that_its_certificate_did_not_sign(idp: FakeIdp, bend: Any, fault: str) -> None:

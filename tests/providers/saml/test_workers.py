@@ -1,6 +1,7 @@
 """The process that reads: what it costs, that the loop does not feel it, and what happens when it breaks."""
 
 import asyncio
+import dataclasses
 import os
 import signal
 import subprocess
@@ -15,6 +16,7 @@ import pytest
 from providers.errors import ProofRejected, ProviderUnavailable
 from providers.saml.metadata import MetadataFault, parse_metadata
 from providers.saml.response import Expectation, verify_response
+from providers.saml.signature import VerificationKey
 from providers.saml.workers import Workers
 from tests.fakes.clock import Clock
 from tests.fakes.idp import ACS, ENTITY_ID, FakeIdp, encode
@@ -84,6 +86,14 @@ async def test_the_loop_does_not_feel_hostile_documents(expected: Expectation, w
     await asyncio.gather(probe(), *(post() for _ in range(4)))
     # The median, for a test machine that others use: a thread in place of the process makes it 5 ms and more.
     assert sorted(lags)[150] < 0.005
+
+
+async def test_what_nobody_thought_of_is_a_refusal(expected: Expectation, workers: Workers) -> None:
+    odd = dataclasses.replace(expected, decryption_keys=(b"no key",), keys=(VerificationKey("RSA", b"no key"),))
+    idp = FakeIdp(lambda: expected.now)
+    with pytest.raises(ProofRejected) as refusal:
+        await workers.verify_response(idp.response(), odd)
+    assert refusal.value.reason in ("unreadable", "signature")
 
 
 async def test_a_process_that_broke_is_replaced(idp: FakeIdp, expected: Expectation, workers: Workers) -> None:
