@@ -30,10 +30,15 @@ def malformed(what: str, *, reason: str = "malformed", detail: str | None = None
     return ProofRejected(f"The SAML response is malformed: {what}", reason=reason, detail=detail)
 
 
-def decode(raw: str) -> bytes:
-    """The bytes of a response as posted. Nothing is inflated. Raises `ProofRejected`."""
+def require_size(raw: str) -> None:
+    """Raises `ProofRejected`."""
     if len(raw) > MAX_CHARACTERS:
         raise malformed(f"it has more than {MAX_CHARACTERS} characters.", reason="size")
+
+
+def decode(raw: str) -> bytes:
+    """The bytes of a response as posted. Nothing is inflated. Raises `ProofRejected`."""
+    require_size(raw)
     try:
         return strict_base64(raw)
     except ValueError as error:

@@ -84,12 +84,15 @@ class SamlProvider:
 
     @property
     def fault(self) -> str | None:
-        """What is wrong with the newest metadata, for the operator. Known after `prepare` or a first use."""
+        """What is wrong with the newest metadata, for the operator. Known after `issuer` or another use."""
         return self._metadata.fault
 
-    async def prepare(self) -> None:
-        """Read the metadata. Raises `ProviderUnavailable`, as every use will, until it can be read."""
-        await self._metadata.current()
+    async def issuer(self) -> str:
+        """The identity provider's entity id, from its metadata, which is read with that.
+
+        Raises `ProviderUnavailable`, as every use will, until it can be read.
+        """
+        return (await self._metadata.current()).entity_id
 
     async def verify(
         self, proof: SamlResponse, *, in_response_to: str | None = None, allow_unsolicited: bool | None = None

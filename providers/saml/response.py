@@ -57,6 +57,23 @@ class VerifiedAssertion:
     attributes: Values
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Presented:
+    """What a response says before anything is verified: for choosing the provider that may verify it."""
+
+    unverified_issuer: str | None
+    unverified_in_response_to: str | None
+
+
+def peek(raw: str) -> Presented:
+    """CPU-bound. Raises `ProofRejected` for what is not a Response."""
+    root = parse(decode(raw))
+    if root.tag != f"{{{SAMLP}}}Response":
+        raise malformed("it is not a SAML 2.0 Response.", reason="root")
+    issuer = root.findtext(f"{{{SAML}}}Issuer") or root.findtext(f"{_ASSERTION}/{{{SAML}}}Issuer")
+    return Presented(unverified_issuer=issuer, unverified_in_response_to=root.get("InResponseTo"))
+
+
 def verify_response(raw: str, expected: Expectation) -> VerifiedAssertion:
     """Pure and CPU-bound. Raises `ProofRejected` or `ProofExpired`."""
     root = parse(decode(raw))

@@ -13,7 +13,7 @@ import msgspec
 
 from providers.errors import ProofExpired, ProofRejected
 from providers.saml.metadata import IdpMetadata, MetadataFault, parse_metadata
-from providers.saml.response import Expectation, VerifiedAssertion, verify_response
+from providers.saml.response import Expectation, Presented, VerifiedAssertion, peek, verify_response
 
 LENGTH: Final = struct.Struct(">I")
 _MAX_MEMORY: Final = 1 << 30  # bytes; metadata of 10 MB needs a tenth of it
@@ -24,6 +24,12 @@ class ResponseTask(msgspec.Struct, tag=True):
 
     raw: str
     expected: Expectation
+
+
+class PeekTask(msgspec.Struct, tag=True):
+    """For `peek`."""
+
+    raw: str
 
 
 class MetadataTask(msgspec.Struct, tag=True):
@@ -37,6 +43,12 @@ class Verified(msgspec.Struct, tag=True):
     """A response was accepted."""
 
     assertion: VerifiedAssertion
+
+
+class Peeked(msgspec.Struct, tag=True):
+    """A response as it presents itself."""
+
+    presented: Presented
 
 
 class Read(msgspec.Struct, tag=True):
@@ -60,8 +72,8 @@ class Faulty(msgspec.Struct, tag=True):
     fault: str
 
 
-Task: TypeAlias = ResponseTask | MetadataTask
-Answer: TypeAlias = Verified | Read | Refused | Faulty
+Task: TypeAlias = ResponseTask | PeekTask | MetadataTask
+Answer: TypeAlias = Verified | Peeked | Read | Refused | Faulty
 
 
 def answer(task: Task) -> Answer:
@@ -69,6 +81,8 @@ def answer(task: Task) -> Answer:
     try:
         if isinstance(task, ResponseTask):
             return Verified(verify_response(task.raw, task.expected))
+        if isinstance(task, PeekTask):
+            return Peeked(peek(task.raw))
         return Read(parse_metadata(task.document, certificates=task.certificates))
     except (ProofRejected, ProofExpired) as error:
         return Refused(

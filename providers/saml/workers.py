@@ -14,9 +14,22 @@ from typing import Final
 import msgspec
 
 from providers.errors import ProofExpired, ProofRejected, ProviderUnavailable
+from providers.saml.document import require_size
 from providers.saml.metadata import IdpMetadata, MetadataFault
-from providers.saml.response import Expectation, VerifiedAssertion
-from providers.saml.worker import LENGTH, Answer, Faulty, MetadataTask, Read, Refused, ResponseTask, Task, Verified
+from providers.saml.response import Expectation, Presented, VerifiedAssertion
+from providers.saml.worker import (
+    LENGTH,
+    Answer,
+    Faulty,
+    MetadataTask,
+    Peeked,
+    PeekTask,
+    Read,
+    Refused,
+    ResponseTask,
+    Task,
+    Verified,
+)
 
 _COMMAND: Final = (sys.executable, "-P", "-m", "providers.saml.worker")
 _ENVIRONMENT: Final = ("PYTHON", "LC_", "LANG", "LD_")  # names begin so; secrets in others stay here
@@ -38,12 +51,18 @@ class Workers:
 
     async def verify_response(self, raw: str, expected: Expectation) -> VerifiedAssertion:
         """As `response.verify_response`. Raises `ProofRejected`, `ProofExpired` and `ProviderUnavailable`."""
-        answer = await self._ask(ResponseTask(raw, expected))
+        require_size(raw)
+        answer = await self._verdict(ResponseTask(raw, expected))
         if isinstance(answer, Verified):
             return answer.assertion
-        if isinstance(answer, Refused):
-            verdict = ProofExpired if answer.expired else ProofRejected
-            raise verdict(answer.sentence, reason=answer.reason, detail=answer.detail)
+        raise _broken("another task was answered")
+
+    async def peek(self, raw: str) -> Presented:
+        """As `response.peek`. Raises `ProofRejected` and `ProviderUnavailable`."""
+        require_size(raw)
+        answer = await self._verdict(PeekTask(raw))
+        if isinstance(answer, Peeked):
+            return answer.presented
         raise _broken("another task was answered")
 
     async def parse_metadata(self, document: bytes, certificates: Sequence[bytes] = ()) -> IdpMetadata:
@@ -63,6 +82,13 @@ class Workers:
             if process is not None and process.stdin is not None:
                 process.stdin.close()
                 await process.wait()
+
+    async def _verdict(self, task: Task) -> Answer:
+        answer = await self._ask(task)
+        if isinstance(answer, Refused):
+            verdict = ProofExpired if answer.expired else ProofRejected
+            raise verdict(answer.sentence, reason=answer.reason, detail=answer.detail)
+        return answer
 
     async def _ask(self, task: Task) -> Answer:
         if self._free <= 0:

@@ -196,6 +196,7 @@ SAML = NS["saml"]
         _attribute("saml:Assertion", "{urn:x}y"),
         _attribute(".//saml:Conditions", "{http://www.w3.org/2001/XMLSchema-instance}type"),
         _attribute(".//saml:SubjectConfirmationData", "{http://www.w3.org/2001/XMLSchema-instance}type"),
+        _attribute(".//saml:AttributeValue", "{http://www.w3.org/XML/1998/namespace}id"),
         _text(".//saml:Conditions"),
         _text(".//saml:AttributeValue"),
         _without(".//saml:AuthnStatement"),
@@ -221,6 +222,13 @@ async def test_only_the_grammar_of_sign_in_is_accepted_even_when_signed(
     with pytest.raises(ProofRejected) as refusal:
         await verify(idp.response(signed=("assertion", "response"), before=bend))
     assert refusal.value.reason in ("grammar", "audience")
+
+
+async def test_key_info_holds_keys_only(idp: FakeIdp, verify: Verify) -> None:
+    """It is outside of what is signed."""
+    with pytest.raises(ProofRejected) as refusal:
+        await verify(idp.response(after=_child(".//ds:X509Data", "{urn:x}y")))
+    assert refusal.value.reason == "grammar"
 
 
 async def test_an_assertion_alone_is_no_response(idp: FakeIdp, verify: Verify) -> None:

@@ -157,7 +157,7 @@ def test_a_certificate_that_is_none(idp: FakeIdp, text: str) -> None:
 async def test_broken_metadata_is_reported_while_others_serve(make_provider: MakeProvider, idp: FakeIdp) -> None:
     broken, whole = make_provider(metadata="<EntityDescriptor/>"), make_provider()
     with pytest.raises(ProviderUnavailable):
-        await broken.prepare()
+        await broken.issuer()
     assert broken.fault is not None
     with pytest.raises(ProviderUnavailable) as refusal:
         await broken.verify(SamlResponse(idp.response()))
@@ -233,7 +233,7 @@ async def test_the_last_good_metadata_serves_until_its_end(
 ) -> None:
     site.document = idp.metadata(sign_with=FEDERATION, valid_until=clock() + timedelta(hours=1))
     provider = _remote(make_provider, site)
-    await provider.prepare()
+    await provider.issuer()
     if failure == "status":
         site.status = 500
     elif failure == "silence":
@@ -260,10 +260,10 @@ async def test_one_fetch_serves_all_who_wait_and_retries_are_spaced(
 ) -> None:
     site.status = 503
     provider = _remote(make_provider, site, Times(timeout=1))
-    answers = await asyncio.gather(*(provider.prepare() for _ in range(5)), return_exceptions=True)
+    answers = await asyncio.gather(*(provider.issuer() for _ in range(5)), return_exceptions=True)
     assert all(isinstance(answer, ProviderUnavailable) for answer in answers)
     with pytest.raises(ProviderUnavailable):
-        await provider.prepare()
+        await provider.issuer()
     assert site.asked == 1
 
 
@@ -271,7 +271,7 @@ async def test_fresh_metadata_is_not_asked_for_again(make_provider: MakeProvider
     site.document = idp.metadata(sign_with=FEDERATION)
     provider = _remote(make_provider, site, Times())
     for _ in range(3):
-        await provider.prepare()
+        await provider.issuer()
     assert site.asked == 1
 
 

@@ -11,6 +11,7 @@ from xmlsec import constants
 
 from providers.contract import SamlResponse
 from providers.errors import ProofRejected
+from providers.saml.workers import Workers
 from tests.fakes.clock import Clock
 from tests.fakes.idp import ACCOUNT, ACS, AWS, PROVIDER_ARN, ROLE_ARN, FakeIdp, find, key_pair
 from tests.providers.saml.conftest import MakeProvider, Memory, Verify
@@ -212,3 +213,15 @@ async def test_instants_finer_than_a_microsecond(idp: FakeIdp, verify: Verify) -
                     element.set(name, value.replace("Z", ".1234567Z"))
 
     assert (await verify(idp.response(before=refine))).authenticated_at.microsecond == 123456
+
+
+@pytest.mark.parametrize("encrypted", [False, True])
+async def test_the_provider_is_chosen_by_what_a_response_says(
+    idp: FakeIdp, workers: Workers, make_provider: MakeProvider, encrypted: bool
+) -> None:
+    raw = idp.response(signed=(), in_response_to="_r", encrypt_to=key_pair("new") if encrypted else None)
+    presented = await workers.peek(raw)
+    assert (presented.unverified_issuer, presented.unverified_in_response_to) == (idp.entity_id, "_r")
+    assert await make_provider().issuer() == idp.entity_id
+    with pytest.raises(ProofRejected):
+        await workers.peek("!")
