@@ -14,12 +14,12 @@ import ipaddress
 import math
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 
 from broker.clock import Now
-from broker.flows.meters import Count, Meter, Meters, share_of
+from broker.flows.meters import FIRST_DELAY_SECONDS, Count, Delayed, Meter, Meters, share_of
 from broker.settings.model import GuessingSettings
 from broker.stores.contract import Store
 from providers.errors import ProofRejected
@@ -33,7 +33,10 @@ _USER_MEMORY = timedelta(days=1)
 _GOOD_ADDRESS_KEPT = timedelta(days=90)
 # Everyone's attempts are spread over several records, for one that all gateways write would be a bottleneck.
 _SHARDS, _SHARD_AT_LEAST = 32, 50
-_SLOW_SECONDS, _MOST_SLOWED = 2.0, 100
+_SLOW_SECONDS = 2.0
+_LOOK_SECONDS, _LOOKS = 0.05, 20
+_MOST_WAITING = 100  # in a process; what comes on top is refused
+_BORNE_AT_FIRST = 0.2  # of a user's limit, right after the store may have forgotten
 _V6_PREFIX = 64  # one customer's network
 _EVEN_SECONDS = 0.25
 
@@ -51,7 +54,7 @@ class Guessing:
         self._now = now
         self._sleep = sleep
         self._meters = Meters(store, now)
-        self._slowed = 0
+        self._waiting = 0
 
     async def attempt(self, provider: str, name: str, address: str) -> "Attempt":
         """Count an attempt at `name` with `provider` from `address`, before anybody is asked about the secret.
@@ -109,26 +112,45 @@ class Guessing:
         return count
 
     async def _counted(self, meter: Meter, *, borne: float) -> Count:
-        count = await self._meters.count(meter, borne=borne)
+        try:
+            count = await self._meters.count(meter, borne=borne)
+        except Delayed as delay:
+            if delay.seconds > FIRST_DELAY_SECONDS:
+                raise
+            count = await self._counted_when_others_end(meter, borne=borne, delay=delay)
         # An attempt that a fail-over makes forgotten would be one for nothing.
         if (await self._store.epoch()).replicated:
             await self._store.durable(fsync=False)
         return count
 
+    async def _counted_when_others_end(self, meter: Meter, *, borne: float, delay: Delayed) -> Count:
+        """Wait a little: many sign-ins at once look like failures until they end, and begin the first, short delay."""
+        if self._waiting >= _MOST_WAITING:
+            raise delay
+        self._waiting += 1
+        try:
+            for _ in range(_LOOKS):
+                await self._sleep(_LOOK_SECONDS)
+                with suppress(Delayed):
+                    return await self._meters.count(meter, borne=borne)
+        finally:
+            self._waiting -= 1
+        raise delay
+
     async def _borne(self) -> float:
         """How many failures of strangers a user bears: few at first, after the store may have forgotten some."""
         limit = self._settings.user
         age = self._now() - (await self._store.epoch()).since
-        return limit.failures * min(max(age / limit.within, 0.0), 1.0)
+        return limit.failures * min(max(age / limit.within, _BORNE_AT_FIRST), 1.0)
 
     async def _slow_down(self) -> None:
-        if self._slowed >= _MOST_SLOWED:
+        if self._waiting >= _MOST_WAITING:
             raise refused("delayed", "too many attempts by everyone together")
-        self._slowed += 1
+        self._waiting += 1
         try:
             await self._sleep(_SLOW_SECONDS)
         finally:
-            self._slowed -= 1
+            self._waiting -= 1
 
     def _hashed(self, kind: str, *parts: str) -> str:
         text = "".join(f"{len(part)}:{part}" for part in parts)

@@ -11,10 +11,19 @@ import msgspec
 
 from broker.clock import Now
 from broker.stores.contract import Store, StoreUnavailable
-from providers.refusal import refused
+from providers.errors import ProofRejected
+from providers.refusal import SENTENCE, refused
 
-_FIRST_DELAY_SECONDS = 1.0
+FIRST_DELAY_SECONDS = 1.0
 _MOST_RACES = 200
+
+
+class Delayed(ProofRejected):
+    """Refused with the sentence of every wrong secret. `seconds`: how long the delay still lasts."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(SENTENCE, reason="delayed", detail=f"for {seconds:.0f} s more")
+        self.seconds = seconds
 
 
 class _Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -61,14 +70,14 @@ class Meters:
         """Write an attempt down; from the `borne`th on it begins a delay.
 
         Raises:
-            ProofRejected: an earlier attempt's delay is not over; nothing is written.
+            Delayed: an earlier attempt's delay is not over; nothing is written.
             StoreUnavailable: nothing is known.
         """
         for _ in range(_MOST_RACES):
             value = await self.store.get(meter.key)
             before, now = _decode(value), self.now().timestamp()
             if meter.delays and now < before.until:
-                raise refused("delayed", f"for {before.until - now:.0f} s more")
+                raise Delayed(before.until - now)
             after = _counted(before, meter, borne, now)
             if await self._write(meter, value, after):
                 began = after.until if after.strikes > before.strikes else None
@@ -110,7 +119,7 @@ def _counted(record: _Record, meter: Meter, borne: float, now: float) -> _Record
     if not meter.delays or (after.level < borne and not after.strikes):
         return after
     strikes = after.strikes + 1
-    delay = min(_FIRST_DELAY_SECONDS * 2.0 ** min(strikes - 1, 30), meter.within.total_seconds())
+    delay = min(FIRST_DELAY_SECONDS * 2.0 ** min(strikes - 1, 30), meter.within.total_seconds())
     return msgspec.structs.replace(after, strikes=strikes, until=now + delay)
 
 

