@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import saml2.md
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from lxml import etree
 from saml2 import SAMLError
 from saml2.validate import NotValid
@@ -100,7 +101,10 @@ def _read(entity: Any) -> IdpMetadata:
     if len(roles) != 1:
         raise MetadataFault(f"it describes {len(roles)} identity providers for SAML 2.0, not one")
     role = roles[0]
-    bounds = [instant(text) for text in (entity.valid_until, role.valid_until) if text]
+    try:
+        bounds = [instant(text) for text in (entity.valid_until, role.valid_until) if text]
+    except ValueError as error:
+        raise MetadataFault(f"its validUntil is not usable: {error}") from error
     return IdpMetadata(
         entity_id=entity.entity_id,
         keys=_keys(role),
@@ -113,7 +117,7 @@ def _keys(role: Any) -> tuple[VerificationKey, ...]:
     encoded = [
         certificate.x509_certificate.text
         for descriptor in role.key_descriptor
-        if descriptor.use in (None, "", "signing")
+        if descriptor.use in (None, "", "signing") and descriptor.key_info is not None
         for certificate in descriptor.key_info.x509_data
         if certificate.x509_certificate is not None
     ]
@@ -128,7 +132,7 @@ def _key(certificate: bytes) -> VerificationKey:
     # Metadata Interoperability Profile §2.6.1).
     try:
         return verification_key(x509.load_der_x509_certificate(certificate).public_key())
-    except ValueError as error:
+    except (ValueError, UnsupportedAlgorithm) as error:
         raise MetadataFault(f"a certificate in it cannot be used: {error}") from error
 
 

@@ -124,6 +124,8 @@ def test_documents_that_are_no_metadata(document: str, fault: str) -> None:
     ("bend", "fault"),
     [
         (_drop("md:IDPSSODescriptor/md:KeyDescriptor"), "0 signing keys"),
+        (_drop("md:IDPSSODescriptor/md:KeyDescriptor/ds:KeyInfo"), "0 signing keys|not SAML metadata"),
+        (_change(".", validUntil="2026-03-04T05:06:07"), "validUntil"),
         (_change("md:IDPSSODescriptor/md:KeyDescriptor", use="encryption"), "0 signing keys"),
         (
             _change("md:IDPSSODescriptor", protocolSupportEnumeration="urn:oasis:names:tc:SAML:1.1:protocol"),
