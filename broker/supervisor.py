@@ -26,7 +26,7 @@ from typing import NoReturn
 import uvloop
 from aiohttp import web
 
-from broker.app import build, tls_context
+from broker.app import CONNECTIONS, build, tls_context
 from broker.audit import Trail
 from broker.clock import utc_now
 from broker.directory.directory import Directory
@@ -249,13 +249,15 @@ async def _serve(supervisor: Supervisor, address: tuple[object, ...], started: i
         random=secrets.token_bytes,
     )
     runner = web.AppRunner(
-        application, access_log=None, keepalive_timeout=_KEEP_ALIVE, shutdown_timeout=DRAIN, handle_signals=False
+        application, access_log=None, keepalive_timeout=_KEEP_ALIVE, shutdown_timeout=1.0, handle_signals=False
     )
     await runner.setup()
     family = socket.AF_INET6 if len(address) == 4 else socket.AF_INET
     site = web.SockSite(runner, _bind(family, address), ssl_context=tls_context(settings), backlog=_BACKLOG)
     await site.start()
     loop = asyncio.get_running_loop()
+    connections = application[CONNECTIONS]
+    slow_heads = loop.create_task(connections.end_slow_heads(_server(runner)))
     stop = asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, stop.set)
     reloads: set[asyncio.Task[object]] = set()
@@ -272,4 +274,13 @@ async def _serve(supervisor: Supervisor, address: tuple[object, ...], started: i
     os.write(started, b"+")
     os.close(started)
     await stop.wait()
+    slow_heads.cancel()
+    await site.stop()
+    await connections.drain(DRAIN)
     await runner.cleanup()
+
+
+def _server(runner: web.AppRunner) -> web.Server:
+    if runner.server is None:
+        raise RuntimeError("the runner was not set up")
+    return runner.server

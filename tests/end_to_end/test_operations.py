@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import threading
 import time
@@ -347,3 +348,27 @@ def test_metrics_are_prometheus_text(gateway: Gateway) -> None:
     text = get(gateway, "/metrics")[1].decode()
     assert 'sojourn_requests_total{action="AssumeRole",code="-",face="query"}' in text
     assert get(gateway, "/health/live")[0] == 200
+
+
+def test_a_head_that_never_ends_is_not_waited_for(gateway: Gateway) -> None:
+    begun = time.monotonic()
+    with socket.create_connection(("127.0.0.1", gateway.port), timeout=20) as connection:
+        connection.sendall(b"POST / HTTP/1.1\r\nHost: x\r\n")
+        assert connection.recv(100) == b""
+    assert time.monotonic() - begun < 15
+
+
+def test_a_request_in_flight_ends_before_the_gateway(tmp_path: Path, redis: RedisServer) -> None:
+    write_configuration(tmp_path, ACCOUNTS)
+    with running(Gateway(tmp_path, store=redis.url)) as gateway:
+        assert gateway.process is not None
+        with socket.create_connection(("127.0.0.1", gateway.port), timeout=20) as connection:
+            body = b"Action=GetCallerIdentity&Version=2011-06-15"
+            head = f"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n"
+            connection.sendall(f"{head}Content-Type: application/x-www-form-urlencoded\r\n\r\n".encode() + body[:5])
+            time.sleep(0.3)
+            gateway.process.send_signal(signal.SIGTERM)
+            time.sleep(0.3)
+            connection.sendall(body[5:])
+            assert b"MissingAuthenticationToken" in connection.recv(10_000)
+        assert gateway.stop() == 0

@@ -1,0 +1,64 @@
+"""The connections of a server: heads that never end are not waited for, and requests in flight end before the server.
+
+The HTTP library by itself waits for a first head for ever, and drops bodies that are still arriving when it is told
+to shut down.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from aiohttp import web
+
+HEAD_WITHIN = 10.0
+"""Seconds from the connection to the end of the first request's head; later ones are bounded by the keep-alive time."""
+_LOOK_EVERY = 1.0
+
+_Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class Connections:
+    """Watches one server."""
+
+    def __init__(self) -> None:
+        self._heard: set[object] = set()
+        self._since: dict[object, float] = {}
+        self._in_flight = 0
+        self._draining = False
+        self._drained = asyncio.Event()
+
+    @web.middleware
+    async def watched(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
+        """Around every request."""
+        self._heard.add(request.protocol)
+        self._in_flight += 1
+        try:
+            response = await handler(request)
+        finally:
+            self._in_flight -= 1
+            if self._draining and not self._in_flight:
+                self._drained.set()
+        if self._draining:
+            response.force_close()
+        return response
+
+    async def end_slow_heads(self, server: web.Server) -> None:
+        """For ever."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(_LOOK_EVERY)
+            now, living = loop.time(), server.connections
+            self._heard.intersection_update(living)
+            self._since = {each: self._since.get(each, now) for each in living if each not in self._heard}
+            for connection in living:
+                if now - self._since.get(connection, now) >= HEAD_WITHIN - _LOOK_EVERY:
+                    connection.force_close()
+
+    async def drain(self, within: float) -> None:
+        """Return when no request is in flight, or after `within` seconds; answers from now on end their connections."""
+        self._draining = True
+        if self._in_flight:
+            try:
+                async with asyncio.timeout(within):
+                    await self._drained.wait()
+            except TimeoutError:
+                return
