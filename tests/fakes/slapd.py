@@ -118,7 +118,7 @@ class Slapd:
     def start(self) -> None:
         """Start, also again on the same data, and return when the ports answer."""
         if not Path(_SLAPD).exists():
-            raise RuntimeError("slapd is not installed: apt-get install slapd ldap-utils")
+            raise RuntimeError("slapd is not installed: apt-get install slapd")
         configuration = self.directory / "slapd.conf"
         if not configuration.exists():
             self._prepare(configuration)

@@ -198,7 +198,7 @@ async def test_many_sign_ins_at_once_are_no_guesses(clock: Clock, stores: list[S
     async def sign_in() -> None:
         attempt = await gateway.attempt("corp", "alice", "198.51.100.7")
         await attempt.known_as("id-of-alice")
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(0.1)
         await attempt.succeeded()
 
     for _ in range(2):  # from a new address, and from one that is good
