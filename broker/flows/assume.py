@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 
 from broker.arn import Arn, assumed_role
 from broker.directory.model import Role, Snapshot
-from broker.errors import ValidationError
+from broker.errors import ExpiredIdentityToken, ValidationError
 from broker.flows import session_policies, tags
 from broker.flows.caller import Caller, Wire, caller_keys, request_keys, resource_control_policies
 from broker.flows.services import Services
@@ -78,11 +78,22 @@ class _Asker:
 
 
 async def assume_by_caller(
-    services: Services, snapshot: Snapshot, caller: Caller, wire: Wire, request: RoleRequest
+    services: Services,
+    snapshot: Snapshot,
+    caller: Caller,
+    wire: Wire,
+    request: RoleRequest,
+    *,
+    code_verified: bool = False,
 ) -> Assumed:
-    """AssumeRole. Raises `BrokerError`s as STS answers them; then nothing was minted."""
+    """AssumeRole. `code_verified`: with this request the calling user used up a code of an MFA device.
+
+    Raises `BrokerError`s as STS answers them; then nothing was minted.
+    """
     now = services.now()
     single, many = caller_keys(caller, now)
+    if code_verified:
+        single |= _mfa_keys(verified=True)
     asker = _Asker(
         principal=caller.principal,
         policies=caller.policies,
@@ -97,14 +108,103 @@ async def assume_by_caller(
 
 
 async def assume_by_identity(
-    services: Services, snapshot: Snapshot, identity: Identity, provider_arn: str, wire: Wire, request: RoleRequest
+    services: Services,
+    snapshot: Snapshot,
+    identity: Identity,
+    provider_arn: str,
+    wire: Wire,
+    request: RoleRequest,
+    *,
+    code_verified: bool | None = None,
 ) -> Assumed:
-    """The federated ways in. `identity` was verified by the provider whose ARN is given."""
+    """The federated ways in. `identity` was verified by the provider whose ARN is given.
+
+    `code_verified`: whether a second factor was verified here; None where that is the provider's business.
+    """
+    asker = _asker(identity, provider_arn, code_verified)
+    return await _assume(services, snapshot, asker, wire, request, services.now())
+
+
+def roles_admitting(
+    services: Services,
+    snapshot: Snapshot,
+    identity: Identity,
+    provider_arn: str,
+    wire: Wire,
+    request: RoleRequest,
+    *,
+    code_verified: bool | None = None,
+) -> Sequence[Role]:
+    """The roles that this request would get, whatever role it names: those whose trust policies admit the identity.
+
+    Raises what `assume_by_identity` raises before it decides.
+    """
+    asker, now = _asker(identity, provider_arn, code_verified), services.now()
+    found = []
+    for role in candidates(snapshot, provider_arn):
+        asked = _Asked.of(snapshot, asker, wire, replace(request, role_arn=role.arn), now)
+        if asked.denied() is None:
+            found.append(role)
+    return found
+
+
+def candidates(snapshot: Snapshot, provider_arn: str) -> Sequence[Role]:
+    """The roles whose trust policies name the provider, by ARN."""
+    roles = (role for account in snapshot.accounts.values() for role in account.roles.values())
+    naming = (
+        role
+        for role in roles
+        if any(
+            entry.value == provider_arn for statement in role.trust_policy.statements for entry in statement.principals
+        )
+    )
+    return sorted(naming, key=lambda role: role.arn)
+
+
+def with_only_role(
+    services: Services,
+    snapshot: Snapshot,
+    identity: Identity,
+    provider_arn: str,
+    wire: Wire,
+    request: RoleRequest,
+    *,
+    code_verified: bool | None = None,
+) -> RoleRequest:
+    """The request with the one role that admits the identity.
+
+    Raises `AccessDenied` where none does, `ValidationError` that lists them where several do, and what
+    `assume_by_identity` raises before it decides.
+    """
+    admitting = roles_admitting(services, snapshot, identity, provider_arn, wire, request, code_verified=code_verified)
+    if len(admitting) == 1:
+        return replace(request, role_arn=admitting[0].arn)
+    if admitting:
+        arns = ", ".join(role.arn for role in admitting)
+        raise ValidationError(f"RoleArn is required: {len(admitting)} roles admit this user: {arns}")
+    asker = _asker(identity, provider_arn, code_verified)
+    asked = Request(
+        asker.principal, request.action, "*", RequestContext(asker.single, asker.many), asker.principal.account
+    )
+    raise services.denials.denied(
+        asker.refusal(request.action, "*"), asked, Policies(resource=_NOBODY), note="No role admits this identity."
+    )
+
+
+def _mfa_keys(*, verified: bool) -> dict[str, str]:
+    if verified:
+        return {"aws:MultiFactorAuthPresent": "true", "aws:MultiFactorAuthAge": "0"}
+    return {"aws:MultiFactorAuthPresent": "false"}
+
+
+def _asker(identity: Identity, provider_arn: str, code_verified: bool | None) -> _Asker:
     single = {key: values[0] for key, values in identity.attributes.items() if _is_single(identity, key)}
     many = {key: values for key, values in identity.attributes.items() if not _is_single(identity, key)}
     single["aws:FederatedProvider"] = provider_arn
     many["sojourn:AuthenticationMethods"] = tuple(sorted(identity.methods))
-    asker = _Asker(
+    if code_verified is not None:
+        single |= _mfa_keys(verified=code_verified)
+    return _Asker(
         principal=Principal(PrincipalKind.PROVIDER, provider_arn, Arn.parse(provider_arn).account),
         policies=Policies(),
         single=single,
@@ -113,63 +213,101 @@ async def assume_by_identity(
         carried={key: identity.attributes[key] for key in identity.carried if key in identity.attributes},
         session_until=identity.session_until,
     )
-    return await _assume(services, snapshot, asker, wire, request, services.now())
 
 
 def _is_single(identity: Identity, key: str) -> bool:
     return key not in identity.multivalued and len(identity.attributes[key]) == 1
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Asked:
+    """A request for a role as the policies see it; `role` is None for one that does not exist."""
+
+    asker: _Asker
+    role: Role | None
+    role_arn: str
+    account: str
+    actions: Sequence[str]
+    context: RequestContext
+    policies: Policies
+    tags: tags.SessionTags
+    source_identity: str | None
+    packed_size: int | None
+
+    @classmethod
+    def of(cls, snapshot: Snapshot, asker: _Asker, wire: Wire, request: RoleRequest, now: datetime) -> "_Asked":
+        """Raises for what contradicts itself, whatever the policies say."""
+        session_policies.check_document(request.policy)
+        session_tags = tags.combine(request.tags, request.transitive_tag_keys, asker.session)
+        source_identity = _source_identity(request, asker.session)
+        packed_size = session_policies.weigh(snapshot, request.policy, request.policy_arns, session_tags.all)
+        role = snapshot.role(request.role_arn)
+        account = Arn.parse(request.role_arn).account
+
+        single = {**request_keys(wire, now), **asker.single, "sts:RoleSessionName": request.session_name}
+        many = dict(asker.many)
+        if request.external_id is not None:
+            single["sts:ExternalId"] = request.external_id
+        if source_identity is not None:
+            single["sts:SourceIdentity"] = source_identity
+        for key, value in session_tags.requested.items():
+            single[f"aws:RequestTag/{key}"] = value
+        if session_tags.requested:
+            many["aws:TagKeys"] = tuple(session_tags.requested)
+        if session_tags.transitive:
+            many["sts:TransitiveTagKeys"] = session_tags.transitive
+        for key, value in _resource_tags(role, session_tags.inherited).items():
+            single[f"aws:ResourceTag/{key}"] = single[f"iam:ResourceTag/{key}"] = value
+
+        actions = [request.action]
+        if source_identity is not None:
+            actions.insert(0, "sts:SetSourceIdentity")
+        if session_tags:
+            actions.append("sts:TagSession")
+        return cls(
+            asker=asker,
+            role=role,
+            role_arn=request.role_arn,
+            account=account,
+            actions=actions,
+            context=RequestContext(single, many),
+            policies=replace(
+                asker.policies,
+                resource=role.trust_policy if role is not None else _NOBODY,
+                rcps=resource_control_policies(snapshot, account),
+            ),
+            tags=session_tags,
+            source_identity=source_identity,
+            packed_size=packed_size,
+        )
+
+    def denied(self) -> Request | None:
+        """The first action that is not allowed, None where all are."""
+        for action in self.actions:
+            asked = Request(self.asker.principal, action, self.role_arn, self.context, self.account)
+            if self.role is None or not decide(asked, self.policies).allowed:
+                return asked
+        return None
+
+
 async def _assume(
     services: Services, snapshot: Snapshot, asker: _Asker, wire: Wire, request: RoleRequest, now: datetime
 ) -> Assumed:
-    session_policies.check_document(request.policy)
-    session_tags = tags.combine(request.tags, request.transitive_tag_keys, asker.session)
-    source_identity = _source_identity(request, asker.session)
-    session_policies.packed_size(request.policy, request.policy_arns, session_tags.all)
-    role = snapshot.role(request.role_arn)
-    account = Arn.parse(request.role_arn).account
-
-    single = {**request_keys(wire, now), **asker.single, "sts:RoleSessionName": request.session_name}
-    many = dict(asker.many)
-    if request.external_id is not None:
-        single["sts:ExternalId"] = request.external_id
-    if source_identity is not None:
-        single["sts:SourceIdentity"] = source_identity
-    for key, value in session_tags.requested.items():
-        single[f"aws:RequestTag/{key}"] = value
-    if session_tags.requested:
-        many["aws:TagKeys"] = tuple(session_tags.requested)
-    if session_tags.transitive:
-        many["sts:TransitiveTagKeys"] = session_tags.transitive
-    for key, value in _resource_tags(role, session_tags.inherited).items():
-        single[f"aws:ResourceTag/{key}"] = single[f"iam:ResourceTag/{key}"] = value
-    context = RequestContext(single, many)
-
-    policies = replace(
-        asker.policies,
-        resource=role.trust_policy if role is not None else _NOBODY,
-        rcps=resource_control_policies(snapshot, account),
-    )
-    actions = [request.action]
-    if source_identity is not None:
-        actions.insert(0, "sts:SetSourceIdentity")
-    if session_tags:
-        actions.append("sts:TagSession")
-    for action in actions:
-        asked = Request(asker.principal, action, request.role_arn, context, account)
-        if not decide(asked, policies).allowed or role is None:
-            raise services.denials.denied(
-                asker.refusal(action, request.role_arn),
-                asked,
-                policies,
-                note=None if role is not None else "The role does not exist.",
-            )
+    asked = _Asked.of(snapshot, asker, wire, request, now)
+    role, account, session_tags = asked.role, asked.account, asked.tags
+    denied = asked.denied()
+    if denied is not None:
+        raise services.denials.denied(
+            asker.refusal(denied.action, request.role_arn),
+            denied,
+            asked.policies,
+            note=None if role is not None else "The role does not exist.",
+        )
     if role is None:
         raise AssertionError("every request has an action, and a role that does not exist denies it")
 
     lifetime = _lifetime(request.duration, role, asker, now)
-    passed = session_policies.resolve(snapshot, account, request.policy, request.policy_arns, session_tags.all)
+    session_policies.require_attachable(snapshot, account, request.policy_arns)
     issued_at = int(now.timestamp())
     grant = Grant(
         kind=SessionKind.ASSUMED_ROLE,
@@ -181,11 +319,11 @@ async def _assume(
         name=request.session_name,
         issued_at=issued_at,
         expires_at=issued_at + int(lifetime.total_seconds()),
-        session_policies=passed.documents,
-        session_policy_arns=passed.arns,
+        session_policies=session_policies.documents(request.policy, request.policy_arns),
+        session_policy_arns=request.policy_arns,
         tags=session_tags.all,
         transitive_tag_keys=session_tags.transitive,
-        source_identity=source_identity,
+        source_identity=asked.source_identity,
         federated_provider=asker.federated_provider,
         context=dict(asker.carried),
         source_ip=wire.source_ip,
@@ -193,7 +331,7 @@ async def _assume(
     )
     minted = await services.sessions.mint(grant, principal_tags=merged_tags(role.tags, grant.tags))
     return Assumed(
-        session=minted.session, credentials=minted.credentials, role=role, packed_policy_size=passed.packed_size
+        session=minted.session, credentials=minted.credentials, role=role, packed_policy_size=asked.packed_size
     )
 
 
@@ -219,6 +357,9 @@ def _lifetime(asked: timedelta, role: Role, asker: _Asker, now: datetime) -> tim
         raise ValidationError(
             "The requested DurationSeconds exceeds the 1 hour session limit for roles assumed by role chaining."
         )
-    if asker.session_until is not None:
-        return min(asked, asker.session_until - now)
-    return asked
+    if asker.session_until is None:
+        return asked
+    left = asker.session_until - now
+    if left < timedelta(seconds=1):
+        raise ExpiredIdentityToken
+    return min(asked, left)

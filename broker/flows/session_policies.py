@@ -2,7 +2,6 @@
 
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 
 from broker.arn import Arn
@@ -20,15 +19,6 @@ def compiled(text: str) -> Policy:
     return parse(text, Kind.SESSION, name="session policy", source_type="session")
 
 
-@dataclass(frozen=True, slots=True)
-class SessionPolicies:
-    """What a request passed, checked. `documents` is None where it passed none at all."""
-
-    documents: tuple[str, ...] | None
-    arns: tuple[str, ...]
-    packed_size: int | None
-
-
 def check_document(text: str | None) -> None:
     """Raises `MalformedPolicyDocument` with every fault and its place."""
     if text is None:
@@ -39,20 +29,12 @@ def check_document(text: str | None) -> None:
         raise MalformedPolicyDocument("; ".join(str(fault) for fault in error.faults)) from error
 
 
-def resolve(
-    snapshot: Snapshot, account: str, policy: str | None, arns: Sequence[str], tags: Mapping[str, str]
-) -> SessionPolicies:
-    """Look up the managed policies and weigh all together.
+def weigh(snapshot: Snapshot, policy: str | None, arns: Sequence[str], tags: Mapping[str, str]) -> int | None:
+    """Percent of the space that policies and tags use, None where nothing was passed.
 
     Raises:
-        ValidationError: a managed policy does not exist, or is not the account's or AWS's.
-        PackedPolicyTooLarge: past the limit on plain characters, or on the packed size.
+        PackedPolicyTooLarge: past the limit on plain characters, or over 100 percent.
     """
-    for arn in arns:
-        if Arn.parse(arn).account not in {account, "aws"}:
-            raise ValidationError(f"The session policy {arn} belongs to another account than the session.")
-        if snapshot.managed_policy(arn) is None:
-            raise ValidationError(f"Policy {arn} does not exist or is not attachable.")
     limit = snapshot.settings.sts.session_policy_characters
     characters = len(policy or "") + sum(len(arn) for arn in arns)
     if characters > limit:
@@ -60,12 +42,26 @@ def resolve(
             f"The session policies have {characters} characters, at most {limit} are accepted: "
             "pass a smaller policy or fewer policy ARNs."
         )
-    documents = None if policy is None and not arns else (policy,) if policy is not None else ()
-    return SessionPolicies(documents, tuple(arns), packed_size(policy, arns, tags))
+    return _packed_size(policy, arns, tags)
 
 
-def packed_size(policy: str | None, arns: Sequence[str], tags: Mapping[str, str]) -> int | None:
-    """Percent of the space used, None where nothing was passed. Raises `PackedPolicyTooLarge` over 100."""
+def require_attachable(snapshot: Snapshot, account: str, arns: Sequence[str]) -> None:
+    """Raises `ValidationError` for a managed policy that does not exist, or is neither the account's nor AWS's."""
+    for arn in arns:
+        if Arn.parse(arn).account not in {account, "aws"}:
+            raise ValidationError(f"The session policy {arn} belongs to another account than the session.")
+        if snapshot.managed_policy(arn) is None:
+            raise ValidationError(f"Policy {arn} does not exist or is not attachable.")
+
+
+def documents(policy: str | None, arns: Sequence[str]) -> tuple[str, ...] | None:
+    """The inline documents of a session as its record has them: None where no session policy was passed at all."""
+    if policy is None:
+        return () if arns else None
+    return (policy,)
+
+
+def _packed_size(policy: str | None, arns: Sequence[str], tags: Mapping[str, str]) -> int | None:
     if policy is None and not arns and not tags:
         return None
     parts = [policy or "", *arns, *(f"{key}={value}" for key, value in tags.items())]

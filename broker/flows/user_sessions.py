@@ -22,8 +22,13 @@ class Federated:
     packed_policy_size: int | None
 
 
-async def session_token(services: Services, caller: Caller, wire: Wire, duration: timedelta) -> Minted:
-    """Credentials of the calling user; no policy is asked, as AWS asks none."""
+async def session_token(
+    services: Services, caller: Caller, wire: Wire, duration: timedelta, *, code_verified: bool
+) -> Minted:
+    """Credentials of the calling user; no policy is asked, as AWS asks none.
+
+    `code_verified`: with this request the user used up a code of an MFA device, which the session remembers.
+    """
     user = _user(caller)
     issued_at = int(services.now().timestamp())
     grant = Grant(
@@ -36,6 +41,7 @@ async def session_token(services: Services, caller: Caller, wire: Wire, duration
         name=user.name,
         issued_at=issued_at,
         expires_at=issued_at + int(duration.total_seconds()),
+        mfa_authenticated_at=issued_at if code_verified else None,
         source_ip=wire.source_ip,
     )
     return await services.sessions.mint(grant, principal_tags=user.tags)
@@ -61,6 +67,7 @@ async def federation_token(
     user = _user(caller)
     session_policies.check_document(policy)
     session_tags = combine_tags(tags)
+    packed_size = session_policies.weigh(snapshot, policy, policy_arns, session_tags)
     subject = arn.federated_user(user.account, name, snapshot.settings.sts.partition)
 
     now = services.now()
@@ -79,7 +86,7 @@ async def federation_token(
                 f"User: {user.arn} is not authorized to perform: {action} on resource: {subject}", asked, policies
             )
 
-    passed = session_policies.resolve(snapshot, user.account, policy, policy_arns, session_tags)
+    session_policies.require_attachable(snapshot, user.account, policy_arns)
     issued_at = int(now.timestamp())
     grant = Grant(
         kind=SessionKind.FEDERATED_USER,
@@ -91,13 +98,13 @@ async def federation_token(
         name=name,
         issued_at=issued_at,
         expires_at=issued_at + int(duration.total_seconds()),
-        session_policies=passed.documents or (),
-        session_policy_arns=passed.arns,
+        session_policies=session_policies.documents(policy, policy_arns) or (),
+        session_policy_arns=policy_arns,
         tags=session_tags,
         source_ip=wire.source_ip,
     )
     minted = await services.sessions.mint(grant, principal_tags=merged_tags(user.tags, session_tags))
-    return Federated(minted, passed.packed_size)
+    return Federated(minted, packed_size)
 
 
 def combine_tags(requested: Sequence[tuple[str, str]]) -> dict[str, str]:
