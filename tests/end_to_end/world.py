@@ -67,6 +67,7 @@ ACCOUNTS: dict[str, Any] = {
                 "AccessKeys": [ALICE],
                 "Policies": inline(
                     allow([*EVERYTHING, "sts:DecodeAuthorizationMessage", "sts:GetAccessKeyInfo"], "*"),
+                    allow("iam:*", "*"),
                     allow(["sts:GetFederationToken"], f"arn:aws:sts::{DEV}:federated-user/*"),
                     allow("s3:*", "*"),
                 ),
