@@ -169,7 +169,7 @@ async def _by_session_token(call: Call, received: Received, request: Request, _r
 
 async def _holder(call: Call, received: Received, subject_token: str) -> Caller:
     """Who signed the request with the credentials that the subject token belongs to, else whose bearer token it is."""
-    if "authorization" in received.http.values or received.http.query:
+    if "authorization" in received.http.values:
         signer = await call.authenticate(received, {"sts"})
         if signer.session is None or not call.services.sessions.holds(signer.session, subject_token):
             raise InvalidSubjectToken("The subject token is not the one of the credentials that signed the request.")

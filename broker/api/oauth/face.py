@@ -68,7 +68,7 @@ class OAuthFace:
 
 def _parameters(received: Received) -> Mapping[str, str]:
     """The form in the body; a token in a URL would end up in logs (RFC 6749 §3.2, RFC 6750 §5.3)."""
-    if forms.parameters(received.http.query, limit=0):
+    if received.http.query:
         raise ValidationError("The parameters of a token request belong into its body, not into its URL.")
     return forms.parameters(
         "",
