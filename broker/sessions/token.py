@@ -40,18 +40,12 @@ def sign(grant: Grant, access_key_id: str, principal_tags: Mapping[str, str], *,
         claims["source_identity"] = grant.source_identity
     if grant.mfa_authenticated_at is not None:
         claims["mfa_authenticated_at"] = grant.mfa_authenticated_at
-    token = _sign(claims, keyring)
+    key = keyring.current()
+    token = key.sign(_encode(claims), TOKEN_TYPE)
     if len(token) > MAXIMUM_TOKEN_BYTES:
         del claims["principal_tags"]
         claims["principal_tags_omitted"] = True
-        token = _sign(claims, keyring)
-    return token
-
-
-def _sign(claims: Mapping[str, Any], keyring: Keyring) -> str:
-    key = keyring.current()
-    headers = {"kid": key.kid, "typ": TOKEN_TYPE}
-    token: str = jws.sign(_encode(claims), key.private, headers, SESSION_ALGORITHM)
+        token = key.sign(_encode(claims), TOKEN_TYPE)
     return token
 
 
