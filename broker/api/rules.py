@@ -6,7 +6,6 @@ live service does.
 """
 
 import re
-import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -14,6 +13,7 @@ from typing import TypeVar
 
 from broker.arn import Arn
 from broker.errors import MalformedInput
+from broker.flows.tags import is_tag_text
 
 T = TypeVar("T")
 
@@ -40,17 +40,8 @@ def pattern(expression: str) -> Pattern:
     return Pattern(expression, re.compile(expression, re.ASCII).fullmatch)
 
 
-_PLAIN_TAG = re.compile(r"[A-Za-z0-9 _.:/=+\-@]*")
-
-
-def _is_tag_text(text: str) -> bool:
-    if _PLAIN_TAG.fullmatch(text):
-        return True
-    return all(c <= "\uffff" and (c in "_.:/=+-@" or unicodedata.category(c)[0] in "LZN") for c in text)
-
-
-TAG_KEY = Pattern(r"[\p{L}\p{Z}\p{N}_.:/=+\-@]+", lambda text: text != "" and _is_tag_text(text))
-TAG_VALUE = Pattern(r"[\p{L}\p{Z}\p{N}_.:/=+\-@]*", _is_tag_text)
+TAG_KEY = Pattern(r"[\p{L}\p{Z}\p{N}_.:/=+\-@]+", lambda text: text != "" and is_tag_text(text))
+TAG_VALUE = Pattern(r"[\p{L}\p{Z}\p{N}_.:/=+\-@]*", is_tag_text)
 ARN_TEXT = Pattern(
     r"[\u0009\u000A\u000D\u0020-\u007E\u0085\u00A0-\uD7FF\uE000-\uFFFD\u10000-\u10FFFF]+",
     re.compile(r"[\t\n\r -~\x85\xa0-\ud7ff\ue000-\ufffd]+").fullmatch,

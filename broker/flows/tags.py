@@ -1,5 +1,7 @@
 """Session tags (IAM User Guide, "Pass session tags in AWS STS"): keys are compared without case, and keep theirs."""
 
+import re
+import unicodedata
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -8,6 +10,7 @@ from broker.sessions.model import Session, SessionKind, merged_tags
 
 MAXIMUM_TAGS = 50
 _RESERVED = "aws:"
+_PLAIN = re.compile(r"[A-Za-z0-9 _.:/=+\-@]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +31,25 @@ class SessionTags:
         return bool(self.requested or self.inherited or self.requested_transitive)
 
 
+def is_tag_text(text: str) -> bool:
+    """Whether a tag's key or value may hold these characters."""
+    if _PLAIN.fullmatch(text):
+        return True
+    return all(c <= "\uffff" and (c in "_.:/=+-@" or unicodedata.category(c)[0] in "LZN") for c in text)
+
+
 def combine(tags: Sequence[tuple[str, str]], transitive_keys: Collection[str], session: Session | None) -> SessionTags:
     """Join requested tags with those that the calling session hands down.
 
     Raises:
-        InvalidParameterValue: a key twice, reserved, transitive without being a tag, or in conflict with one inherited.
+        InvalidParameterValue: a key twice, reserved, transitive without being a tag, or in conflict with one inherited;
+            or characters that no tag may hold, which claims and attributes of a provider can have.
     """
+    for key, value in tags:
+        if not (key and is_tag_text(key) and is_tag_text(value)):
+            raise InvalidParameterValue(
+                "A session tag holds characters that are not accepted: letters, digits, blanks and _.:/=+-@ are."
+            )
     requested = {key.casefold(): (key, value) for key, value in tags}
     if len(requested) != len(tags):
         raise InvalidParameterValue("Duplicate tag keys found. Please note that Tag keys are case insensitive.")
