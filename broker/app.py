@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import signal
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 
@@ -12,6 +13,7 @@ from aiohttp import web
 
 from broker import telemetry
 from broker.api import iam, sts
+from broker.api.connections import Connections
 from broker.api.health import Health
 from broker.api.oauth.face import OAuthFace
 from broker.api.oauth.metadata import Metadata
@@ -23,6 +25,8 @@ from broker.directory.directory import Directory, Refused, Reloaded
 from broker.federation import Providers
 from broker.flows.authenticate import Authenticator
 from broker.flows.denials import Denials
+from broker.flows.guessing import Guessing
+from broker.flows.second_factor import StoredDeviceStates
 from broker.flows.services import Services
 from broker.ids import Random
 from broker.sealing import MasterKeys, new_master_key, parse_master_key
@@ -32,9 +36,11 @@ from broker.settings import Settings
 from broker.sigv4 import SigningKeys
 from broker.stores.contract import Store, StoreUnavailable
 from broker.stores.once import StoreOnce
+from providers.totp import Totp
 
 HEAD_LIMIT = 16_384
 """Bytes of a request line or of one header: a presigned URL carries a session token of up to 4 KB."""
+CONNECTIONS = web.AppKey("connections", Connections)
 _LAG_EVERY = 0.5
 _KEYS_WITHIN = 2.0
 
@@ -53,6 +59,7 @@ def build(
         StoreOnce(store, now),
         now,
     )
+    guessing_key = masters.mac("guessing", b"", master_id=masters.current_id)
     services = Services(
         directory=directory,
         sessions=sessions,
@@ -60,6 +67,8 @@ def build(
         authenticator=Authenticator(sessions, SigningKeys(), now),
         denials=Denials(masters, now),
         federation=providers,
+        guessing=Guessing(store, settings.guessing, key=guessing_key, now=now),
+        codes=Totp(StoredDeviceStates(store), now=now),
         now=now,
     )
     query = QueryFace(services, {sts.VERSION: sts.SERVICE, iam.VERSION: iam.SERVICE}, trail, random)
@@ -67,7 +76,12 @@ def build(
     health = Health(store.ping, keyring)
     well_known = WellKnown(settings.public_url, keyring)
 
-    application = web.Application(handler_args={"max_line_size": HEAD_LIMIT, "max_field_size": HEAD_LIMIT})
+    connections = Connections()
+    application = web.Application(
+        middlewares=[connections.watched],
+        handler_args={"max_line_size": HEAD_LIMIT, "max_field_size": HEAD_LIMIT, "auto_decompress": False},
+    )
+    application[CONNECTIONS] = connections
     application.add_routes(
         [
             web.get("/", query.handle, allow_head=False),
@@ -97,14 +111,23 @@ async def _read_keys(keyring: Keyring) -> None:
 def _background(*jobs: Callable[[], Awaitable[None]]) -> Callable[[web.Application], AsyncIterator[None]]:
     async def run(_application: web.Application) -> AsyncIterator[None]:
         tasks = [asyncio.ensure_future(job()) for job in jobs]
+        for task in tasks:
+            task.add_done_callback(_ended)
         yield
         for task in tasks:
             task.cancel()
         for task in tasks:
-            with contextlib.suppress(asyncio.CancelledError):
+            with contextlib.suppress(asyncio.CancelledError, Exception):
                 await task
 
     return run
+
+
+def _ended(task: asyncio.Future[None]) -> None:
+    """Background work never ends by itself; a worker without it is replaced by a whole one."""
+    if not task.cancelled():
+        log.critical("background work failed, the worker ends", exc_info=task.exception())
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 async def _close(providers: Providers, store: Store, trail: Trail) -> None:

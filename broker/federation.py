@@ -1,16 +1,20 @@
 """The identity providers of a process: made from the configuration when first asked, kept while it stays the same."""
 
+import asyncio
 import logging
 
 import aiohttp
 
 from broker.clock import Now
-from broker.directory.model import OidcProvider
-from providers.contract import IdToken, Once, Verifier
+from broker.directory.model import Account, LdapProvider, OidcProvider
+from providers.contract import IdToken, Once, Password, Verifier
 from providers.errors import ProviderUnavailable
 from providers.jwks import KeySets
+from providers.ldap import LdapConfig
+from providers.ldap import LdapProvider as LdapVerifier
 from providers.oidc import OidcConfig, peek_issuer
 from providers.oidc import OidcProvider as OidcVerifier
+from providers.password import LocalUser, PasswordHashes, PasswordProvider
 
 log = logging.getLogger(__name__)
 
@@ -24,6 +28,9 @@ class Providers:
         self._once = once
         self._now = now
         self._oidc: dict[str, tuple[OidcProvider, OidcVerifier]] = {}
+        self._ldap: dict[str, tuple[LdapProvider, LdapVerifier]] = {}
+        self._closing: set[asyncio.Task[None]] = set()
+        self._hashes = PasswordHashes()
 
     def issuer_of(self, raw: str) -> str:
         """See `Federation`."""
@@ -37,15 +44,44 @@ class Providers:
         try:
             verifier = self._make(configured)
         except (ValueError, OSError) as error:
-            log.error("%s cannot be used: %s", configured.arn, error)
-            raise ProviderUnavailable(
-                "The identity provider is not usable as it is configured.", reason="configuration", detail=str(error)
-            ) from error
+            raise _unusable(configured.arn, error) from error
         self._oidc[configured.arn] = (configured, verifier)
         return verifier
 
+    def ldap(self, configured: LdapProvider) -> LdapVerifier:
+        """See `Federation`. Raises `ProviderUnavailable` where the CA file is unusable by now."""
+        kept = self._ldap.get(configured.arn)
+        if kept is not None and (kept[0] is configured or kept[0] == configured):
+            return kept[1]
+        try:
+            verifier = LdapVerifier(_ldap_config(configured), now=self._now)
+        except (ValueError, OSError) as error:
+            raise _unusable(configured.arn, error) from error
+        if kept is not None:
+            closing = asyncio.ensure_future(_close_later(*kept))
+            self._closing.add(closing)
+            closing.add_done_callback(self._closing.discard)
+        self._ldap[configured.arn] = (configured, verifier)
+        return verifier
+
+    def local(self, account: Account) -> Verifier[Password]:
+        """See `Federation`."""
+
+        def find(name: str) -> LocalUser | None:
+            user = account.users.get(name)
+            if user is None or user.password_hash is None:
+                return None
+            return LocalUser(subject=user.arn, username=user.name, password_hash=user.password_hash)
+
+        return PasswordProvider(account.id, find, self._hashes, now=self._now)
+
     async def close(self) -> None:
         """Stop fetching keys, and close the outgoing connections."""
+        for closing in self._closing:
+            closing.cancel()
+        for _, verifier in self._ldap.values():
+            await verifier.close()
+        self._hashes.close()
         await self._key_sets.close()
         await self._session.close()
 
@@ -61,3 +97,38 @@ class Providers:
             single_use=configured.single_use,
         )
         return OidcVerifier(config, once=self._once, now=self._now, key_sets=self._key_sets)
+
+
+async def _close_later(configured: LdapProvider, verifier: LdapVerifier) -> None:
+    """Close what a reload replaced, once the sign-ins that began with it have ended."""
+    try:
+        await asyncio.sleep(2 * configured.timeout.total_seconds())
+    finally:
+        await verifier.close()
+
+
+def _ldap_config(configured: LdapProvider) -> LdapConfig:
+    return LdapConfig(
+        issuer=configured.arn,
+        urls=configured.urls,
+        start_tls=configured.start_tls,
+        allow_plaintext=configured.allow_plaintext,
+        ca_file=configured.ca_file.path if configured.ca_file is not None else None,
+        bind_dn=configured.bind_dn,
+        bind_password=configured.bind_password,
+        user_search_base=configured.user_search_base,
+        user_search_filter=configured.user_search_filter,
+        group_search_base=configured.group_search_base,
+        group_search_filter=configured.group_search_filter,
+        group_name_attribute=configured.group_name_attribute,
+        session_tags=configured.session_tags,
+        timeout=configured.timeout,
+        nested_groups=configured.nested_groups,
+    )
+
+
+def _unusable(arn: str, error: Exception) -> ProviderUnavailable:
+    log.error("%s cannot be used: %s", arn, error)
+    return ProviderUnavailable(
+        "The identity provider is not usable as it is configured.", reason="configuration", detail=str(error)
+    )

@@ -36,7 +36,7 @@ class Refused:
 
 Report = Callable[[Reloaded | Refused], None]
 
-_AT_START = ("server", "store", "keys", "audit")
+_AT_START = ("server", "store", "keys", "audit", "guessing")
 
 
 class Directory:

@@ -1,16 +1,23 @@
 """A proof from outside becomes an identity: the provider is chosen, asked, and its verdict put into AWS's words."""
 
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
-from broker.directory.model import OidcProvider, Snapshot
-from broker.errors import ExpiredIdentityToken, IDPCommunicationError, InvalidIdentityToken
-from providers.contract import Identity, IdToken, Verifier
+from broker.directory.model import Account, LdapProvider, OidcProvider, Snapshot
+from broker.errors import BrokerError, ExpiredIdentityToken, IDPCommunicationError, InvalidIdentityToken
+from providers.contract import Identity, IdToken, Password, Verifier
 from providers.errors import ProofExpired, ProofRejected, ProviderUnavailable
 
 _RESERVED_VENDORS = frozenset({"aws", "sts", "iam", "sojourn"})
 """Condition keys of these name what the gateway knows by itself; no provider may speak for them."""
+
+
+class PasswordVerifier(Protocol):
+    """A `Verifier[Password]` that tells whose password it is about to try."""
+
+    async def verify(self, proof: Password, /, *, gate: Callable[[str], Awaitable[None]] | None = None) -> Identity:
+        """As `Verifier.verify`; `gate` is told the subject beforehand, and raises to prevent it."""
 
 
 class Federation(Protocol):
@@ -22,6 +29,12 @@ class Federation(Protocol):
     def oidc(self, configured: OidcProvider) -> Verifier[IdToken]:
         """The verifier of a configured issuer."""
 
+    def ldap(self, configured: LdapProvider) -> PasswordVerifier:
+        """The verifier of a configured directory."""
+
+    def local(self, account: Account) -> Verifier[Password]:
+        """The verifier of the account's own users that have a password; the subject is the user's ARN."""
+
 
 async def web_identity(
     federation: Federation, snapshot: Snapshot, account: str, raw_token: str
@@ -31,7 +44,7 @@ async def web_identity(
     Raises:
         InvalidIdentityToken, ExpiredIdentityToken, IDPCommunicationError: with the reason for the audit trail.
     """
-    with _in_aws_words():
+    with in_aws_words():
         issuer = federation.issuer_of(raw_token)
         found = snapshot.account(account)
         configured = found.oidc_providers.get(issuer) if found is not None else None
@@ -49,12 +62,13 @@ def _require_own_keys(identity: Identity) -> None:
 
 
 @contextmanager
-def _in_aws_words() -> Iterator[None]:
+def in_aws_words(*, rejected: type[BrokerError] = InvalidIdentityToken) -> Iterator[None]:
+    """Verdicts of providers as refusals of the gateway, with the reason for the audit trail."""
     try:
         yield
     except ProofExpired as error:
         raise ExpiredIdentityToken(error.sentence, detail={"reason": error.reason, "detail": error.detail}) from error
     except ProofRejected as error:
-        raise InvalidIdentityToken(error.sentence, detail={"reason": error.reason, "detail": error.detail}) from error
+        raise rejected(error.sentence, detail={"reason": error.reason, "detail": error.detail}) from error
     except ProviderUnavailable as error:
         raise IDPCommunicationError(error.sentence, detail={"reason": error.reason, "detail": error.detail}) from error

@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from broker.clock import Now
 from broker.directory.directory import Directory
 from broker.flows.authenticate import Authenticator
+from broker.flows.codes import OneTimeCodes
 from broker.flows.denials import Denials
 from broker.flows.federate import Federation
+from broker.flows.guessing import Guessing
 from broker.sessions.keyring import Keyring
 from broker.sessions.sessions import Sessions
 
@@ -21,4 +23,6 @@ class Services:
     authenticator: Authenticator
     denials: Denials
     federation: Federation
+    guessing: Guessing
+    codes: OneTimeCodes
     now: Now

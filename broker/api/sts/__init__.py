@@ -4,6 +4,7 @@ from broker.api.query import Action, Service
 from broker.api.render import STS
 from broker.api.sts import (
     assume_role,
+    assume_role_with_ldap_identity,
     assume_role_with_web_identity,
     decode_authorization_message,
     get_access_key_info,
@@ -17,6 +18,7 @@ VERSION = "2011-06-15"
 
 ACTIONS: dict[str, Action] = {
     "AssumeRole": assume_role.ACTION,
+    "AssumeRoleWithLDAPIdentity": assume_role_with_ldap_identity.ACTION,
     "AssumeRoleWithWebIdentity": assume_role_with_web_identity.ACTION,
     "DecodeAuthorizationMessage": decode_authorization_message.ACTION,
     "GetAccessKeyInfo": get_access_key_info.ACTION,

@@ -10,8 +10,10 @@ from broker.api.sts.shapes import (
     EXTERNAL_ID,
     HOUR,
     POLICY,
+    SERIAL_NUMBER,
     SESSION_NAME,
     SOURCE_IDENTITY,
+    TOKEN_CODE,
     PolicyDescriptor,
     Tag,
     assumed_role_user,
@@ -20,6 +22,7 @@ from broker.api.sts.shapes import (
 )
 from broker.arn import Arn
 from broker.flows.assume import RoleRequest, assume_by_caller
+from broker.flows.mfa import presented, verify_callers_code
 from broker.sessions.model import SessionKind
 
 
@@ -40,10 +43,15 @@ class Request:
     )
     external_id: str | None = param("ExternalId", EXTERNAL_ID, default=None)
     source_identity: str | None = param("SourceIdentity", SOURCE_IDENTITY, default=None)
+    serial_number: str | None = param("SerialNumber", SERIAL_NUMBER, default=None)
+    token_code: str | None = param("TokenCode", TOKEN_CODE, default=None, secret=True)
 
 
 async def run(call: Call, request: Request) -> Result:
-    """Assume the role."""
+    """Assume the role, with a second factor where a code is given."""
+    shown = presented(request.serial_number, request.token_code)
+    if shown is not None:
+        await verify_callers_code(call.services, call.snapshot, call.signer, call.wire, shown)
     assumed = await assume_by_caller(
         call.services,
         call.snapshot,
@@ -61,6 +69,7 @@ async def run(call: Call, request: Request) -> Result:
             external_id=request.external_id,
             source_identity=request.source_identity,
         ),
+        code_verified=shown is not None,
     )
     record_role_session(call, assumed)
     return {
@@ -85,5 +94,6 @@ ACTION = Action(
         "TransitiveTagKeys",
         "ExternalId",
         "SourceIdentity",
+        "SerialNumber",
     ),
 )

@@ -15,6 +15,8 @@ ARN = text(20, 2048, ARN_TEXT)
 SESSION_NAME = text(2, 64, r"[\w+=,.@-]*")
 SOURCE_IDENTITY = text(2, 256, r"[\w+=,.@-]*")
 EXTERNAL_ID = text(2, 1224, r"[\w+=,.@:\/-]*")
+SERIAL_NUMBER = text(9, 256, r"[\w+=/:,.@-]*")
+TOKEN_CODE = text(6, 6, r"[\d]*")
 POLICY = text(1, 131_072, POLICY_TEXT)
 HOUR = timedelta(hours=1)
 

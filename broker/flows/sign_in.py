@@ -1,0 +1,110 @@
+"""A user name, a password and perhaps a one-time code become an identity; whoever guesses learns nothing.
+
+Order: the attempt is counted, the provider asked, the code used up; then only the attempt is a success. Every refusal
+has one text and one time.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from broker.directory.model import Account, LdapProvider, Snapshot, User
+from broker.errors import IDPRejectedClaim, ValidationError
+from broker.flows.caller import Wire
+from broker.flows.federate import in_aws_words
+from broker.flows.guessing import even_refusals
+from broker.flows.mfa import Presented, directory_users_device, judged, users_device
+from broker.flows.services import Services
+from broker.policy import Effect
+from providers.contract import Identity, Password
+from providers.devices import Device
+from providers.refusal import refused
+
+_LDAP = ":ldap-provider/"
+
+
+def ldap_provider(snapshot: Snapshot, provider_arn: str | None, role_arn: str | None) -> LdapProvider:
+    """The one directory that a password may go to: the named, the role's only one, or the only one configured.
+
+    Raises `ValidationError` where there is none, or no telling which.
+    """
+    if provider_arn is not None:
+        found = snapshot.ldap_provider(provider_arn)
+        if found is None:
+            raise ValidationError(f"No LDAP provider found for {provider_arn}")
+        return found
+    if role_arn is not None:
+        candidates = _named_by_role(snapshot, role_arn)
+        if len(candidates) != 1:
+            raise ValidationError("ProviderArn is required: the role's trust policy does not name one LDAP provider.")
+        return candidates[0]
+    configured = [each for account in snapshot.accounts.values() for each in account.ldap_providers.values()]
+    if len(configured) != 1:
+        raise ValidationError("ProviderArn is required: there is not exactly one LDAP provider.")
+    return configured[0]
+
+
+def _named_by_role(snapshot: Snapshot, role_arn: str) -> Sequence[LdapProvider]:
+    role = snapshot.role(role_arn)
+    if role is None:
+        return ()
+    named = {
+        entry.value
+        for statement in role.trust_policy.statements
+        if statement.effect is Effect.ALLOW and not statement.not_principal
+        for entry in statement.principals
+        if entry.type == "Federated" and _LDAP in entry.value
+    }
+    if len(named) != 1:
+        return ()
+    found = snapshot.ldap_provider(named.pop())
+    return (found,) if found is not None else ()
+
+
+async def by_directory(
+    services: Services, snapshot: Snapshot, provider: LdapProvider, proof: Password, code: Presented | None, wire: Wire
+) -> Identity:
+    """Somebody whom a directory vouches for; with a code, `otp` is among the methods.
+
+    Raises:
+        IDPRejectedClaim: one text and one time for whatever is wrong; the detail has the reason.
+        IDPCommunicationError: no verdict.
+        StoreUnavailable: the attempt could not be counted.
+    """
+    with in_aws_words(rejected=IDPRejectedClaim):
+        verifier = services.federation.ldap(provider)
+        async with even_refusals():
+            attempt = await services.guessing.attempt(provider.arn, proof.username, wire.source_ip)
+            async with judged(attempt):
+                identity = await verifier.verify(proof, gate=attempt.known_as)
+                if code is None:
+                    return identity
+                name = identity.attributes["ldap:username"][0]
+                device = directory_users_device(snapshot, provider, name, code.serial_number)
+                await _use(services, device, code)
+                return replace(identity, methods=identity.methods | {"otp"})
+
+
+async def by_local_password(
+    services: Services, snapshot: Snapshot, account: Account, proof: Password, code: Presented | None, wire: Wire
+) -> User:
+    """A user of the account who has a password, and the device where a code is given.
+
+    Raises as `by_directory`.
+    """
+    with in_aws_words(rejected=IDPRejectedClaim):
+        async with even_refusals():
+            attempt = await services.guessing.attempt(account.id, proof.username, wire.source_ip)
+            async with judged(attempt):
+                identity = await services.federation.local(account).verify(proof)
+                user = snapshot.user(identity.subject)
+                if user is None:
+                    raise refused("unknown_user")
+                if code is not None:
+                    await _use(services, users_device(snapshot, user, code.serial_number), code)
+                return user
+
+
+async def _use(services: Services, device: Device | None, code: Presented) -> None:
+    if device is None:
+        raise refused("device", "the device is unknown or another user's")
+    await services.codes.verify(device, code.code)
