@@ -217,7 +217,7 @@ def _heading(claims: _Claims) -> Iterator[str]:
     yield f"unverified claims of a token for {claims.provider.arn}; nobody checked its signature:"
     for entry in claims.entries:
         if entry.values:
-            yield f"  {entry.name} = {', '.join(map(_shown, entry.values))}"
+            yield f"  {_shown(entry.name)} = {', '.join(map(_shown, entry.values))}"
     for note in claims.notes:
         yield f"note: {note}"
     for fault in claims.faults:
