@@ -7,6 +7,7 @@ import os
 import signal
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 
 import aiohttp
 from aiohttp import web
@@ -29,8 +30,10 @@ from broker.flows.guessing import Guessing
 from broker.flows.second_factor import StoredDeviceStates
 from broker.flows.services import Services
 from broker.ids import Random
+from broker.saml_federation import SamlProviders
 from broker.sealing import MasterKeys, new_master_key, parse_master_key
 from broker.sessions.keyring import Keyring
+from broker.sessions.service_key import ServiceKey
 from broker.sessions.sessions import Sessions
 from broker.settings import Settings
 from broker.sigv4 import SigningKeys
@@ -54,11 +57,10 @@ def build(
     settings = directory.snapshot.settings
     keyring = Keyring(store, masters, now=now, rotate_every=settings.keys.rotate_every)
     sessions = Sessions(store, keyring, masters, issuer=settings.public_url, now=now, random=random)
-    providers = Providers(
-        aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=64, limit_per_host=4), trust_env=False),
-        StoreOnce(store, now),
-        now,
-    )
+    outgoing = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=64, limit_per_host=4), trust_env=False)
+    once = StoreOnce(store, now)
+    providers = Providers(outgoing, once, now)
+    saml = SamlProviders(outgoing, once, ServiceKey(store, masters), now)
     guessing_key = masters.mac("guessing", b"", master_id=masters.current_id)
     services = Services(
         directory=directory,
@@ -69,6 +71,7 @@ def build(
         federation=providers,
         guessing=Guessing(store, settings.guessing, key=guessing_key, now=now),
         codes=Totp(StoredDeviceStates(store), now=now),
+        saml=saml,
         now=now,
     )
     query = QueryFace(services, {sts.VERSION: sts.SERVICE, iam.VERSION: iam.SERVICE}, trail, random)
@@ -96,8 +99,10 @@ def build(
         ]
     )
     application.on_startup.append(lambda _: _read_keys(keyring))
-    application.cleanup_ctx.append(_background(keyring.keep_fresh, directory.watch, _watch_lag))
-    application.on_cleanup.append(lambda _: _close(providers, store, trail))
+    application.cleanup_ctx.append(
+        _background(keyring.keep_fresh, directory.watch, partial(saml.watch, lambda: directory.snapshot), _watch_lag)
+    )
+    application.on_cleanup.append(lambda _: _close(saml, providers, store, trail))
     return application
 
 
@@ -130,7 +135,8 @@ def _ended(task: asyncio.Future[None]) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
 
 
-async def _close(providers: Providers, store: Store, trail: Trail) -> None:
+async def _close(saml: SamlProviders, providers: Providers, store: Store, trail: Trail) -> None:
+    await saml.close()
     await providers.close()
     await store.close()
     await asyncio.to_thread(trail.close)

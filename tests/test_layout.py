@@ -82,7 +82,14 @@ MAY_IMPORT: dict[str, set[str]] = {
 
 # A third-party library, and the only places that may import it.
 HOMES: dict[str, tuple[str, ...]] = {
-    "aiohttp": ("broker.api", "broker.app", "broker.federation", "broker.supervisor", "providers"),
+    "aiohttp": (
+        "broker.api",
+        "broker.app",
+        "broker.federation",
+        "broker.saml_federation",
+        "broker.supervisor",
+        "providers",
+    ),
     "argon2": ("broker.directory.generate", "providers.password"),
     "click": ("broker.cli",),
     "hiredis": ("broker.stores",),
@@ -140,7 +147,15 @@ def test_imports_point_down() -> None:
     assert wrong == []
 
 
-WIRING = {"broker", "broker.__main__", "broker.app", "broker.demo", "broker.federation", "broker.supervisor"}
+WIRING = {
+    "broker",
+    "broker.__main__",
+    "broker.app",
+    "broker.demo",
+    "broker.federation",
+    "broker.saml_federation",
+    "broker.supervisor",
+}
 
 
 def test_each_library_has_its_homes() -> None:

@@ -31,12 +31,16 @@ _NOBODY = parse(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoleRequest:
-    """What is asked of a role. `action` is the STS action that must be allowed (`sts:AssumeRole`, ...)."""
+    """What is asked of a role. `action` is the STS action that must be allowed (`sts:AssumeRole`, ...).
+
+    `at_most`: what the proof says; unlike `duration` it shortens the session without a word.
+    """
 
     action: str
     role_arn: str
     session_name: str
     duration: timedelta
+    at_most: timedelta | None = None
     policy: str | None = None
     policy_arns: tuple[str, ...] = ()
     tags: Sequence[tuple[str, str]] = ()
@@ -306,7 +310,7 @@ async def _assume(
     if role is None:
         raise AssertionError("every request has an action, and a role that does not exist denies it")
 
-    lifetime = _lifetime(request.duration, role, asker, now)
+    lifetime = _lifetime(request, role, asker, now)
     session_policies.require_attachable(snapshot, account, request.policy_arns)
     issued_at = int(now.timestamp())
     grant = Grant(
@@ -350,16 +354,18 @@ def _resource_tags(role: Role | None, inherited: Mapping[str, str]) -> Mapping[s
     return merged_tags(role.tags, {key: value for key, value in inherited.items() if key.casefold() in own})
 
 
-def _lifetime(asked: timedelta, role: Role, asker: _Asker, now: datetime) -> timedelta:
+def _lifetime(request: RoleRequest, role: Role, asker: _Asker, now: datetime) -> timedelta:
+    asked = request.duration
     if asked > role.max_session_duration:
         raise ValidationError("The requested DurationSeconds exceeds the MaxSessionDuration set for this role.")
     if asker.chained and asked > CHAINING_LIMIT:
         raise ValidationError(
             "The requested DurationSeconds exceeds the 1 hour session limit for roles assumed by role chaining."
         )
+    lifetime = min(asked, request.at_most or asked)
     if asker.session_until is None:
-        return asked
+        return lifetime
     left = asker.session_until - now
     if left < timedelta(seconds=1):
         raise ExpiredIdentityToken
-    return min(asked, left)
+    return min(lifetime, left)

@@ -9,6 +9,7 @@ from broker.flows.codes import OneTimeCodes
 from broker.flows.denials import Denials
 from broker.flows.federate import Federation
 from broker.flows.guessing import Guessing
+from broker.flows.saml import SamlFederation
 from broker.sessions.keyring import Keyring
 from broker.sessions.sessions import Sessions
 
@@ -25,4 +26,5 @@ class Services:
     federation: Federation
     guessing: Guessing
     codes: OneTimeCodes
+    saml: SamlFederation
     now: Now

@@ -5,6 +5,7 @@ from broker.api.render import STS
 from broker.api.sts import (
     assume_role,
     assume_role_with_ldap_identity,
+    assume_role_with_saml,
     assume_role_with_web_identity,
     decode_authorization_message,
     get_access_key_info,
@@ -19,6 +20,7 @@ VERSION = "2011-06-15"
 ACTIONS: dict[str, Action] = {
     "AssumeRole": assume_role.ACTION,
     "AssumeRoleWithLDAPIdentity": assume_role_with_ldap_identity.ACTION,
+    "AssumeRoleWithSAML": assume_role_with_saml.ACTION,
     "AssumeRoleWithWebIdentity": assume_role_with_web_identity.ACTION,
     "DecodeAuthorizationMessage": decode_authorization_message.ACTION,
     "GetAccessKeyInfo": get_access_key_info.ACTION,
