@@ -62,10 +62,7 @@ class SamlProviders:
                 now=self._now,
             )
         except ValueError as error:
-            log.error("%s cannot be used: %s", configured.arn, error)
-            raise ProviderUnavailable(
-                "The identity provider is not usable as it is configured.", reason="configuration", detail=str(error)
-            ) from error
+            raise _unusable(configured.arn, error) from error
         self._kept[configured.arn] = (configured, service_provider, verifier)
         if kept is not None:
             closing = asyncio.create_task(kept[2].close())
@@ -118,15 +115,26 @@ class SamlProviders:
         signing_key = saml.signing_key.content if saml.signing_key is not None else await self._service_key.pem()
         made_from = (saml, url, signing_key)
         if self._ourselves is None or self._ourselves[0] != made_from:
-            made = await asyncio.to_thread(  # checking the keys takes some 50 ms each
-                ServiceProvider,
-                entity_id=settings.saml_entity_id,
-                acs_url=f"{url}/saml/acs",
-                signing_key=signing_key,
-                encryption_keys=tuple(key.content for key in saml.encryption_keys),
-                audiences=frozenset(saml.audiences),
-                recipients=frozenset(saml.recipients),
-            )
+            try:
+                made = await asyncio.to_thread(  # checking the keys takes some 50 ms each
+                    ServiceProvider,
+                    entity_id=settings.saml_entity_id,
+                    acs_url=f"{url}/saml/acs",
+                    signing_key=signing_key,
+                    encryption_keys=tuple(key.content for key in saml.encryption_keys),
+                    audiences=frozenset(saml.audiences),
+                    recipients=frozenset(saml.recipients),
+                )
+            except ValueError as error:
+                raise _unusable("the saml settings", error) from error
             if self._ourselves is None or self._ourselves[0] != made_from:
                 self._ourselves = (made_from, made)
         return self._ourselves[1]
+
+
+def _unusable(what: str, error: ValueError) -> ProviderUnavailable:
+    return ProviderUnavailable(
+        "The identity provider is not usable as it is configured.",
+        reason="configuration",
+        detail=f"{what}: {error}",
+    )
