@@ -1,13 +1,18 @@
 """The policy simulators by boto3: every field of a result, every kind of caller, every refusal with its place."""
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
+from broker.directory.files import load
+from broker.flows.configured import Exclusions, simulation, source
+from broker.flows.simulate import ContextEntry, Given
 from tests.end_to_end.refusals import refused
 from tests.end_to_end.simulation import OBJECT, READ, Simulator, entry, members, texts
-from tests.end_to_end.world import ALICE, BOB, DEV, PROD, allow, deny, document, role_arn
+from tests.end_to_end.world import ALICE, BOB, DAVE, DEV, PROD, allow, deny, document, role_arn
 from tests.gateway import Gateway
 
 USER = f"arn:aws:iam::{DEV}:user/people/alice"
@@ -391,3 +396,37 @@ class TestRefusals:
     def test_the_permission(self, gateway: Gateway) -> None:
         with refused("AccessDenied", r"iam:SimulateCustomPolicy on resource: \*"):
             Simulator(gateway, BOB).custom(ALL)
+
+
+class TestAgreement:
+    """What is simulated of a configuration is what its gateway does."""
+
+    @pytest.mark.parametrize(("name", "key"), [("people/alice", ALICE), ("bob", BOB), ("dave", DAVE)])
+    @pytest.mark.parametrize("external_id", ["right-1", "wrong-1"])
+    def test_with_the_gateway(self, gateway: Gateway, name: str, key: dict[str, str], external_id: str) -> None:
+        snapshot = load(gateway.directory, environ={})
+        entity = source(snapshot, f"arn:aws:iam::{DEV}:user/{name}", datetime.now(UTC), place="")
+        given = Given(
+            actions=("sts:AssumeRole",),
+            context=(
+                ContextEntry("sts:ExternalId", (external_id,), "string"),
+                ContextEntry("sts:RoleSessionName", ("agreement",), "string"),
+            ),
+        )
+        simulated = simulation(snapshot, entity, given, Exclusions(), snapshot.accounts)
+        client = gateway.client(credentials=key)
+        verdicts = set()
+        for role in (role for account in snapshot.accounts.values() for role in account.roles.values()):
+            allowed = simulated.decide("sts:AssumeRole", role.arn).allowed
+            assert _assumes(client, role.arn, external_id) == allowed, role.arn
+            verdicts.add(allowed)
+        assert verdicts == {True, False}
+
+
+def _assumes(client: Any, arn: str, external_id: str) -> bool:
+    try:
+        client.assume_role(RoleArn=arn, RoleSessionName="agreement", ExternalId=external_id)
+    except ClientError as error:
+        assert error.response["Error"]["Code"] == "AccessDenied"
+        return False
+    return True
