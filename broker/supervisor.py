@@ -43,6 +43,7 @@ _STARTED_WITHIN = 30.0
 _POLL_STORE_EVERY = 0.5
 _BACKLOG = 1024
 _PR_SET_PDEATHSIG = 1
+_KNOWN = "store-known"
 
 log = logging.getLogger("sojourn")
 
@@ -87,7 +88,7 @@ class Supervisor:
                 if settings.store.url == "embedded://":
                     self._embedded = EmbeddedServer(settings.state)
                     self._embedded.start()
-                _inspect(self.open_store())
+                _inspect(self.open_store(), settings.state / _KNOWN)
                 for _ in range(settings.server.workers):
                     self._workers.append(self._start_worker(reserved))
                 self.ready()
@@ -195,20 +196,29 @@ def _bind(family: int, address: tuple[object, ...]) -> socket.socket:
     return listener
 
 
-def _inspect(store: Store) -> None:
-    """Refuse a store that would break a promise; one that is down may come up later."""
+def _inspect(store: Store, known: Path) -> None:
+    """Refuse a store that would break a promise; one that is down may come up later.
 
-    async def ask() -> None:
+    `known` exists where this gateway has met its store before: an empty one then has lost something.
+    """
+
+    async def answered(*, new: bool) -> bool:
         try:
             await store.ping()
+            if new:
+                await store.found()
+            await store.epoch()
         except StoreMisconfigured:
             raise
         except StoreUnavailable as error:
             log.warning("the store does not answer yet: %s", error)
+            return False
         finally:
             await store.close()
+        return True
 
-    asyncio.run(ask())
+    if asyncio.run(answered(new=not known.exists())):
+        known.touch(mode=0o600)
 
 
 def _be_worker(supervisor: Supervisor, address: tuple[object, ...], started: int, parent: int) -> NoReturn:

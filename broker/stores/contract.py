@@ -97,6 +97,13 @@ class Store(Protocol):
     async def epoch(self) -> Epoch:
         """The store's present memory. Raises `StoreUnavailable` while it cannot be told."""
 
+    async def found(self) -> None:
+        """Begin the memory of a store that holds nothing and never did, as its user knows: nothing was used before.
+
+        Without it the first epoch of an empty store begins now, for an empty store may be one that lost everything.
+        Does nothing to a store that holds anything.
+        """
+
     async def ping(self) -> None:
         """Return when the store can be read and written; else raise `StoreUnavailable` with the reason."""
 

@@ -10,7 +10,7 @@ import hashlib
 import math
 import re
 from collections.abc import Callable, Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from broker.clock import Now
@@ -177,6 +177,17 @@ class RedisStore:
             if memory is known or await self._replace(_EPOCH, stored, _frame(_EPOCH, memory.encode()), None):
                 return Epoch(memory.marker, memory.since, replicated=server.replicated(info))
         raise StoreUnavailable("the store's epoch changes faster than it can be read")
+
+    async def found(self) -> None:
+        settings, (size, probe, *sections) = await asyncio.gather(
+            self._settings(),
+            self._ask(("DBSIZE",), ("EXISTS", _PROBE), ("INFO", "server"), ("INFO", "replication")),
+        )
+        if size > probe:
+            return
+        present = server.identify(server.fields(b"".join(sections)), settings)
+        memory = Memory(self._random(16).hex(), datetime.fromtimestamp(0, UTC), present)
+        await self._replace(_EPOCH, None, _frame(_EPOCH, memory.encode()), None)
 
     async def ping(self) -> None:
         _, info = await self._ask(("SET", _PROBE, self._random(8), "PX", 60_000), ("INFO",))

@@ -195,6 +195,19 @@ class StoreConformance:
         assert first.since == began
         assert not first.replicated
 
+    async def test_a_store_that_never_held_anything_has_forgotten_nothing(self, store: Store, clock: Clock) -> None:
+        await store.ping()
+        await store.found()
+        epoch = await store.epoch()
+        assert epoch.since < clock() - timedelta(days=365)
+        await store.found()
+        assert await store.epoch() == epoch
+
+    async def test_a_store_that_holds_anything_is_not_founded(self, store: Store, clock: Clock) -> None:
+        await store.put("k", b"v")
+        await store.found()
+        assert (await store.epoch()).since == clock()
+
     async def test_gateways_that_start_together_agree_on_the_epoch(self, store: Store, rival: Store) -> None:
         epochs = await asyncio.gather(*(gateway.epoch() for gateway in [store, rival] * 8))
         assert len(set(epochs)) == 1
