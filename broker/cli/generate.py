@@ -2,6 +2,7 @@
 
 import json
 import secrets
+import sys
 
 import click
 
@@ -35,11 +36,10 @@ def access_key(account: str, as_json: bool) -> None:
 @command.command("password-hash")
 def password_hash() -> None:
     """The argon2id hash of a password that is asked for (or read from standard input), for `LoginProfile`."""
-    stream = click.get_text_stream("stdin")
-    if stream.isatty():
+    if sys.stdin.isatty():
         password = click.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)
     else:
-        password = stream.readline().rstrip("\r\n")
+        password = sys.stdin.readline().rstrip("\r\n")
     if not password:
         raise click.ClickException("a password is not empty")
     click.echo(generate.password_hash(password, secrets.token_bytes))
