@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pyotp
 import pytest
 
 from broker.directory.files import load
@@ -21,9 +22,12 @@ ACME, OTHER = "777788889999", "888899990000"
 ADMIN, VISITOR, STRANGER = new_key(ACME), new_key(ACME), new_key(OTHER)
 ARN = f"arn:aws:iam::{ACME}"
 
+SEED = pyotp.random_base32()
+
 ACCOUNTS: dict[str, Any] = {
     "acme": {
         "Account": ACME,
+        "VirtualMFADevices": [{"VirtualMfaDeviceName": "admin", "Base32StringSeed": SEED, "Users": ["Admin"]}],
         "Users": [
             {
                 "UserName": "Admin",
@@ -101,6 +105,7 @@ ACCOUNTS: dict[str, Any] = {
     "other": {
         "Account": OTHER,
         "Users": [{"UserName": "stranger", "AccessKeys": [STRANGER], "Policies": inline(allow("*", "*"))}],
+        "Roles": [role("open", allow("sts:AssumeRole", None, {"AWS": ACME}))],
     },
 }
 
@@ -242,10 +247,14 @@ class TestWhichCredentials:
         session = acme.client(credentials=ADMIN).get_session_token()["Credentials"]
         with refused("AccessDenied", "GetSessionToken for which no MFA code was given"):
             acme.client("iam", session).list_roles()
+        with_mfa = acme.client(credentials=ADMIN).get_session_token(
+            SerialNumber=f"{ARN}:mfa/admin", TokenCode=pyotp.TOTP(SEED).now()
+        )["Credentials"]
+        assert len(acme.client("iam", with_mfa).list_roles()["Roles"]) == 2
 
     def test_another_account_sees_only_itself(self, acme: Gateway) -> None:
         stranger = acme.client("iam", STRANGER)
-        assert stranger.list_roles()["Roles"] == []
+        assert [each["RoleName"] for each in stranger.list_roles()["Roles"]] == ["open"]
         with refused("NoSuchEntity"):
             stranger.get_role(RoleName="deploy")
         assert [user["UserName"] for user in stranger.list_users()["Users"]] == ["stranger"]
@@ -498,6 +507,12 @@ class TestSimulatePrincipalPolicy:
         assert "resource" in [each["SourcePolicyType"] for each in result["MatchedStatements"]]
         result = simulator.principal(self.USER, "sts:AssumeRole", self.ROLE, ContextEntries=entries)
         assert result["EvalDecision"] == "implicitDeny"
+
+    def test_nothing_is_told_of_another_accounts_roles(self, simulator: Simulator) -> None:
+        result = simulator.principal(f"{ARN}:user/Admin", "sts:AssumeRole", f"arn:aws:iam::{OTHER}:role/open")
+        assert result["EvalDecision"] == "implicitDeny"
+        assert result["EvalDecisionDetails"] == {"IAM Policy": "allowed", "Resource Policy": "implicitDeny"}
+        assert [each["SourcePolicyId"] for each in result["MatchedStatements"]] == ["user_Admin_p"]
 
     @pytest.mark.parametrize(
         ("arn", "code"),
