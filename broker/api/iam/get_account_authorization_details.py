@@ -3,6 +3,7 @@
 What it prints loads as an account file.
 """
 
+import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -40,10 +41,13 @@ class _Item:
 
 
 async def run(call: Call, request: Request) -> Result:
-    """One page across the four lists together."""
-    account = own_account(call)
+    """One page across the four lists together, put together off the event loop: an account may be large."""
+    return await asyncio.to_thread(_page, call.snapshot, own_account(call), request)
+
+
+def _page(snapshot: Snapshot, account: Account, request: Request) -> Result:
     wanted = request.filters or _FILTERS
-    items = sorted(_items(call.snapshot, account, wanted), key=lambda item: item.key)
+    items = sorted(_items(snapshot, account, wanted), key=lambda item: item.key)
     shown, marker = page(
         items,
         lambda item: item.key,

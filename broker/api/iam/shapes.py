@@ -1,12 +1,14 @@
 """Parameters and result elements that several IAM actions share (AWS IAM API Reference)."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 from urllib.parse import quote
 
 from broker.api.call import Call
-from broker.api.rules import ARN_TEXT, POLICY_TEXT, integer, text
+from broker.api.params import param
+from broker.api.rules import ARN_TEXT, POLICY_TEXT, TAG_KEY, TAG_VALUE, integer, text
 from broker.directory.model import Account, Role, User
 from broker.errors import NoSuchEntity
 from broker.policy import Policy
@@ -20,8 +22,18 @@ DOCUMENT = text(1, 131_072, POLICY_TEXT)
 EXISTING_NAME = text(1, 128, r"[\w+=,.@-]+")
 ROLE_NAME = text(1, 64, r"[\w+=,.@-]+")
 PATH_PREFIX = text(1, 512, r"\u002F[\u0021-\u007F]*")
+PATH = text(1, 512, r"(\u002F)|(\u002F[\u0021-\u007E]+\u002F)")
 MAX_ITEMS = integer(1, 1000)
 MARKER = text(1, 320, r"[\u0020-\u00FF]+")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tag:
+    """A tag of an entity."""
+
+    key: str = param("Key", text(1, 128, TAG_KEY))
+    value: str = param("Value", text(0, 256, TAG_VALUE))
+
 
 UNKNOWN_DATE: Final = datetime(1970, 1, 1, tzinfo=UTC)
 """AWS always tells when an entity was created; configuration files seldom do."""
