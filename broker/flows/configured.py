@@ -10,6 +10,7 @@ from broker.directory.model import Account, Group, ManagedPolicy, Role, Snapshot
 from broker.errors import InvalidInput, NoSuchEntity
 from broker.flows import simulate
 from broker.flows.caller import caller_keys, resource_control_policies, service_control_policies, user_caller
+from broker.flows.named_principal import UNKNOWN, named_principal
 from broker.flows.simulate import AtResource, Given, Simulation
 from broker.policy import Kind, Policies, Policy, Principal, PrincipalKind
 
@@ -70,7 +71,7 @@ def source(snapshot: Snapshot, arn: str, now: datetime, *, place: str) -> Source
         InvalidInput: it is the ARN of something else, at `place`.
         NoSuchEntity: nothing of that ARN is configured.
     """
-    principal = simulate.caller(arn, place=place)
+    principal = named_principal(arn, place=place)
     account = snapshot.account(principal.account)
     parsed = Arn.parse(arn)
     missing = NoSuchEntity(f"The {parsed.resource_type or 'account'} with name {parsed.name} cannot be found.")
@@ -112,7 +113,7 @@ def simulation(
     simulate.check_question(given)
     principal, keys = entity.principal, entity.keys
     if given.caller_arn is not None:
-        principal, keys = _standing_in(entity, simulate.caller(given.caller_arn))
+        principal, keys = _standing_in(entity, named_principal(given.caller_arn))
     elif given.resource_policy is not None and Arn.parse(principal.arn).resource_type == "group":
         raise InvalidInput("CallerArn is required with ResourcePolicy where PolicySourceArn is a group's.")
     kept = [each for each in entity.attached if not exclusions.names(each)]
@@ -189,7 +190,7 @@ def _of_user(snapshot: Snapshot, account: Account, user: User, now: datetime) ->
 def _of_role(role: Role, principal: Principal) -> Source:
     name = Arn.parse(principal.arn).name
     keys = _keys(principal, role.arn, "AssumedRole", f"{role.unique_id}:{name}")
-    if name == simulate.UNKNOWN:
+    if name == UNKNOWN:
         del keys["aws:userid"]
     keys.update((f"aws:PrincipalTag/{key}", value) for key, value in role.tags.items())
     return Source(

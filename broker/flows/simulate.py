@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, TypeVar
 
-from broker.arn import Arn, account_root, assumed_role, is_account_id
+from broker.arn import Arn, account_root, is_account_id
 from broker.errors import InvalidInput
+from broker.flows.named_principal import UNKNOWN, named_principal, read_arn
 from broker.policy import (
     Decision,
     Kind,
@@ -29,20 +30,10 @@ from broker.policy.values import read_address, read_binary, read_bool, read_date
 
 POLICY_TYPE: Final = "IAM Policy"
 """What AWS prints as the type of a policy that was passed as text."""
-UNKNOWN: Final = "*"
-"""Stands in an ARN for a name that the simulation was not told; no policy can name it."""
 
 _T = TypeVar("_T")
 
 _ACTION = re.compile(r"[A-Za-z0-9-]+:[A-Za-z0-9_.-]+")
-_NAME = r"[A-Za-z0-9_+=,.@-]+"
-_PATH = r"(?:[!-)+->@-~]+/)?"
-_USER = re.compile(rf"(?:user|group)/{_PATH}{_NAME}")
-_ROLE = re.compile(rf"role/{_PATH}({_NAME})")
-_SESSION = re.compile(rf"assumed-role/({_NAME})/{_NAME}")
-_FEDERATED_USER = re.compile(rf"federated-user/{_NAME}")
-_PROVIDER = re.compile(r"(?:saml|oidc|ldap|certificate)-provider/[^\s*?]+")
-
 _VALUES: Final[Mapping[str, Callable[[str], object]]] = {
     "string": str,
     "numeric": read_number,
@@ -153,7 +144,7 @@ def custom(given: Given, account: str) -> Simulation:
             kind, f"arn:aws:iam::{account}:user/{UNKNOWN}", account, UNKNOWN if given.federated else None
         )
     else:
-        principal = caller(given.caller_arn, federated=given.federated)
+        principal = named_principal(given.caller_arn, federated=given.federated)
     session = documents("SessionPolicyInputList", given.session, Kind.SESSION) if given.session is not None else None
     if session is None and principal.kind is PrincipalKind.FEDERATED_USER:
         session = ()
@@ -182,7 +173,7 @@ def check_question(given: Given) -> None:
             raise InvalidInput(f"{place}: {action!r} is no action; write service:Name.")
     for place, resource in _numbered("ResourceArns", given.resources):
         if resource != "*":
-            _arn(place, resource)
+            read_arn(place, resource)
     if given.scenario is None:
         return
     needed = SCENARIOS.get(given.scenario)
@@ -193,48 +184,6 @@ def check_question(given: Given) -> None:
     if lacking:
         kinds = ", ".join(sorted(lacking))
         raise InvalidInput(f"ResourceArns: {given.scenario} needs resources of these kinds, too: {kinds}.")
-
-
-def caller(text: str, *, federated: bool = False, place: str = "CallerArn") -> Principal:
-    """The principal of an ARN. A role stands for any session of it, a group for any member.
-
-    `federated`: it is a session that the user (or the root) made by GetFederationToken.
-    Raises `InvalidInput` at `place`.
-    """
-    arn = _arn(place, text)
-    if arn.region or not is_account_id(arn.account):
-        raise InvalidInput(f"{place}: {text!r} names no account of twelve digits.")
-    account, partition, resource = arn.account, arn.partition, arn.resource
-    principal: Principal | None = None
-    if arn.service == "iam":
-        if text == account_root(account, partition):
-            principal = Principal(PrincipalKind.ROOT, text, account)
-        elif _USER.fullmatch(resource):
-            principal = Principal(PrincipalKind.USER, text, account)
-        elif match := _ROLE.fullmatch(resource):
-            session = assumed_role(account, match[1], UNKNOWN, partition)
-            principal = Principal(PrincipalKind.ASSUMED_ROLE, session, account, parent=text)
-        elif _PROVIDER.fullmatch(resource):
-            principal = Principal(PrincipalKind.PROVIDER, text, account)
-    elif arn.service == "sts":
-        if match := _SESSION.fullmatch(resource):
-            role = f"arn:{partition}:iam::{account}:role/{match[1]}"
-            principal = Principal(PrincipalKind.ASSUMED_ROLE, text, account, parent=role)
-        elif _FEDERATED_USER.fullmatch(resource):
-            # Not None, which would say that the root made it, and that it needs no identity policy.
-            return Principal(PrincipalKind.FEDERATED_USER, text, account, parent=UNKNOWN)
-    if principal is None:
-        raise InvalidInput(
-            f"{place}: {text!r} is not the ARN of a user, group, role, assumed-role session, federated user, "
-            "account root or identity provider."
-        )
-    if not federated:
-        return principal
-    if principal.kind is PrincipalKind.USER:
-        return Principal(PrincipalKind.FEDERATED_USER, text, account, parent=text)
-    if principal.kind is PrincipalKind.ROOT:
-        return Principal(PrincipalKind.FEDERATED_USER, text, account)
-    raise InvalidInput(f"FederatedSession: {text!r} cannot call GetFederationToken; only a user or the root can.")
 
 
 def context_of(entries: Sequence[ContextEntry]) -> RequestContext:
@@ -312,7 +261,7 @@ def owner(given: Given) -> str | None:
     text = given.resource_owner
     if text is None:
         return None
-    arn = _arn("ResourceOwner", text)
+    arn = read_arn("ResourceOwner", text)
     if not is_account_id(arn.account) or text != account_root(arn.account, arn.partition):
         raise InvalidInput(f"ResourceOwner: {text!r} is not an account's ARN, such as {account_root('1' * 12)}.")
     return arn.account
@@ -335,13 +284,6 @@ def _levels(levels: Sequence[Sequence[str]]) -> tuple[tuple[Policy, ...], ...]:
 
 def _numbered(place: str, items: Sequence[_T]) -> Iterator[tuple[str, _T]]:
     return ((f"{place}.{number}", item) for number, item in enumerate(items, 1))
-
-
-def _arn(place: str, text: str) -> Arn:
-    try:
-        return Arn.parse(text)
-    except ValueError as error:
-        raise InvalidInput(f"{place}: {text!r} is not an ARN.") from error
 
 
 def _malformed(place: str, error: PolicyError) -> InvalidInput:

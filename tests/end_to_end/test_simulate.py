@@ -123,6 +123,7 @@ class TestFields:
         result = simulator.custom(ALL, OrderedOrganizationPolicyInputList=levels)
         assert result["EvalDecision"] == decision
         assert result["OrganizationsDecisionDetail"] == {"AllowedByOrganizations": allowed}
+        assert ("EvalDecisionDetails" in result) == allowed
         matched = {each["SourcePolicyId"] for each in result["MatchedStatements"]}
         if decision == "explicitDeny":
             assert matched == {"OrderedOrganizationPolicyInputList.2.ServiceControlPolicyInputList.2"}

@@ -78,11 +78,12 @@ def _result(simulation: Simulation, action: str, resource: str) -> Mapping[str, 
     matched = [_statement(simulation, each) for each in decision.matched if _is_told(each)]
     missing = list(decision.missing_context)
     organization = boundary = details = None
+    capped = gates.organization is False or _denies(decision, Kind.SCP)
     if gates.organization is not None:
-        organization = {"AllowedByOrganizations": gates.organization and not _denies(decision, Kind.SCP)}
+        organization = {"AllowedByOrganizations": not capped}
     if gates.boundary is not None:
         boundary = {"AllowedByPermissionsBoundary": gates.boundary and not _denies(decision, Kind.BOUNDARY)}
-    if resource != "*":
+    if resource != "*" and not capped:
         details = Entries(_details(decision) if gates.cross_account else {})
     specific = {
         "EvalResourceName": resource,
