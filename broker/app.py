@@ -23,6 +23,7 @@ from broker.api.well_known import WellKnown
 from broker.audit import Trail
 from broker.clock import Now
 from broker.directory.directory import Directory, Refused, Reloaded
+from broker.directory.entries import Entries
 from broker.federation import Providers
 from broker.flows.authenticate import Authenticator
 from broker.flows.denials import Denials
@@ -39,7 +40,7 @@ from broker.settings import Settings
 from broker.sigv4 import SigningKeys
 from broker.stores.contract import Store, StoreUnavailable
 from broker.stores.once import StoreOnce
-from providers.totp import Totp
+from providers.totp import Totp, otpauth_url, qr_code
 
 HEAD_LIMIT = 16_384
 """Bytes of a request line or of one header: a presigned URL carries a session token of up to 4 KB."""
@@ -64,6 +65,7 @@ def build(
     guessing_key = masters.mac("guessing", b"", master_id=masters.current_id)
     services = Services(
         directory=directory,
+        entries=Entries(store, masters, now=now, random=random),
         sessions=sessions,
         keyring=keyring,
         authenticator=Authenticator(sessions, SigningKeys(), now),
@@ -71,6 +73,7 @@ def build(
         federation=providers,
         guessing=Guessing(store, settings.guessing, key=guessing_key, now=now),
         codes=Totp(StoredDeviceStates(store), now=now),
+        picture=lambda seed, user, account: qr_code(otpauth_url(seed, user=user, account=account)),
         saml=saml,
         now=now,
     )

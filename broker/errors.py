@@ -179,3 +179,33 @@ class UnmodifiableEntity(BrokerError):
     """The entity comes from a configuration file; change it there."""
 
     code, status, oauth = "UnmodifiableEntity", 400, "invalid_request"
+
+
+class EntityAlreadyExists(BrokerError):
+    """The entity already exists."""
+
+    code, status, oauth = "EntityAlreadyExists", 409, "invalid_request"
+
+
+class EntityTemporarilyUnmodifiable(BrokerError):
+    """The entity is being changed by somebody else; try again."""
+
+    code, status, oauth = "EntityTemporarilyUnmodifiable", 409, "invalid_request"
+
+
+class DeleteConflict(BrokerError):
+    """The entity is in use."""
+
+    code, status, oauth = "DeleteConflict", 409, "invalid_request"
+
+
+class LimitExceeded(BrokerError):
+    """A quota is used up."""
+
+    code, status, oauth = "LimitExceeded", 409, "invalid_request"
+
+
+class InvalidAuthenticationCode(BrokerError):
+    """Authentication code for device is not valid."""
+
+    code, status, oauth = "InvalidAuthenticationCode", 403, "access_denied"

@@ -1,5 +1,6 @@
 """What the flows ask of second factors."""
 
+from collections.abc import Callable
 from typing import Protocol
 
 from providers.devices import Device
@@ -16,3 +17,7 @@ class OneTimeCodes(Protocol):
 
     async def resync(self, device: Device, first: str, second: str) -> None:
         """Use two codes in a row up, of a device whose clock may be minutes off."""
+
+
+Picture = Callable[[str, str, str], bytes]
+"""What an authenticator scans: PNG of the QR code of a seed, a user's name and an account. Takes some 10 ms."""

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
+from broker.directory.entries import MfaEntry
 from broker.directory.model import LdapProvider, Snapshot, User
 from broker.errors import AccessDenied
 from broker.flows.caller import Caller, Wire
@@ -49,7 +50,7 @@ async def verify_callers_code(
         StoreUnavailable: nothing is known.
     """
     user = caller.user if caller.principal.kind is PrincipalKind.USER else None
-    device = users_device(snapshot, user, shown.serial_number) if user is not None else None
+    device = await users_device(services, snapshot, user, shown.serial_number) if user is not None else None
     if user is None or device is None:
         raise AccessDenied(_NOT_THEIRS)
     try:
@@ -79,12 +80,19 @@ async def judged(attempt: Attempt) -> AsyncIterator[None]:
     await attempt.succeeded()
 
 
-def users_device(snapshot: Snapshot, user: User, serial_number: str) -> Device | None:
-    """The user's own device of that serial number."""
+async def users_device(services: Services, snapshot: Snapshot, user: User, serial_number: str) -> Device | None:
+    """The user's own device of that serial number, configured or made through the API."""
     configured = snapshot.mfa_device(serial_number)
-    if configured is None or configured.account != user.account or user.name not in configured.users:
-        return None
-    return Device(configured.arn, configured.seed)
+    if configured is not None:
+        its_user = configured.account == user.account and user.name in configured.users
+        return Device(configured.arn, configured.seed) if its_user else None
+    entry = await services.entries.mfa_device(serial_number)
+    return device_of(services, entry) if entry is not None and entry.belongs_to(user) else None
+
+
+def device_of(services: Services, entry: MfaEntry) -> Device:
+    """A device made through the API; what is remembered of it ends with it, whatever gets its serial number."""
+    return Device(f"{entry.serial_number} {entry.unique_id}", services.entries.seed(entry))
 
 
 def directory_users_device(

@@ -4,8 +4,9 @@ from dataclasses import dataclass
 
 from broker.clock import Now
 from broker.directory.directory import Directory
+from broker.directory.entries import Entries
 from broker.flows.authenticate import Authenticator
-from broker.flows.codes import OneTimeCodes
+from broker.flows.codes import OneTimeCodes, Picture
 from broker.flows.denials import Denials
 from broker.flows.federate import Federation
 from broker.flows.guessing import Guessing
@@ -19,6 +20,7 @@ class Services:
     """One a process."""
 
     directory: Directory
+    entries: Entries
     sessions: Sessions
     keyring: Keyring
     authenticator: Authenticator
@@ -26,5 +28,6 @@ class Services:
     federation: Federation
     guessing: Guessing
     codes: OneTimeCodes
+    picture: Picture
     saml: SamlFederation
     now: Now

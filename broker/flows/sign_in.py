@@ -100,7 +100,7 @@ async def by_local_password(
                 if user is None:
                     raise refused("unknown_user")
                 if code is not None:
-                    await _use(services, users_device(snapshot, user, code.serial_number), code)
+                    await _use(services, await users_device(services, snapshot, user, code.serial_number), code)
                 return user
 
 
