@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner, Result
 
+from broker.cli import sojourn
 from tests.end_to_end.world import ACCOUNTS, DEV, PROD, allow, deny, document, inline, role, role_arn
 from tests.fakes.issuer import SigningKey, compact
 from tests.gateway import SOJOURN, clean_environment, write_configuration
@@ -54,11 +56,8 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def ask(config: Path) -> Any:
-    def run(*words: object) -> subprocess.CompletedProcess[str]:
-        command = [str(SOJOURN), "simulate", "--config", str(config), *map(str, words)]
-        ended = subprocess.run(command, capture_output=True, text=True, timeout=60, env=clean_environment())
-        assert "Traceback" not in ended.stderr
-        return ended
+    def run(*words: object) -> Result:
+        return CliRunner().invoke(sojourn, ["simulate", "--config", str(config), *map(str, words)], env={})
 
     return run
 
@@ -90,14 +89,14 @@ def token(tmp_path: Path) -> Any:
 class TestCallers:
     def test_an_external_id_decides(self, ask: Any) -> None:
         right = ask(*assume("partners/external"), "--external-id", "right-1")
-        assert right.returncode == 0
+        assert right.exit_code == 0
         assert right.stdout.startswith(f"allowed: {ALICE} sts:AssumeRole {role_arn('partners/external')}\n")
         wrong = ask(*assume("partners/external"), "--external-id", "wrong-1")
-        assert wrong.returncode == 1
+        assert wrong.exit_code == 1
         assert "because no role trust policy allows the sts:AssumeRole action" in wrong.stdout
         assert "StringEquals sts:ExternalId: expected 'right-1', is 'wrong-1'" in wrong.stdout
         without = ask(*assume("partners/external"))
-        assert without.returncode == 1
+        assert without.exit_code == 1
         assert "keys the request lacks: sts:ExternalId" in without.stdout
 
     @pytest.mark.parametrize(
@@ -119,29 +118,29 @@ class TestCallers:
         ],
     )
     def test_of_every_kind(self, ask: Any, words: list[str], status: int) -> None:
-        assert ask(*words).returncode == status
+        assert ask(*words).exit_code == status
 
     def test_tags_and_a_source_identity_need_permissions_of_their_own(self, ask: Any) -> None:
-        assert ask(*assume("plain")).returncode == 0
+        assert ask(*assume("plain")).exit_code == 0
         tagged = ask(*assume("plain"), "--context", "aws:RequestTag/team=web")
-        assert tagged.returncode == 1
+        assert tagged.exit_code == 1
         assert f"implicitDeny: {ALICE} sts:TagSession" in tagged.stdout
-        assert ask(*assume("tagged"), "--context", "aws:RequestTag/team=web").returncode == 0
-        assert ask(*assume("tagged"), "--context", "aws:RequestTag/team=ops").returncode == 1
-        assert ask(*assume("identified"), "--context", "sts:SourceIdentity=alice7").returncode == 0
-        assert ask(*assume("identified"), "--context", "sts:SourceIdentity=bob").returncode == 1
+        assert ask(*assume("tagged"), "--context", "aws:RequestTag/team=web").exit_code == 0
+        assert ask(*assume("tagged"), "--context", "aws:RequestTag/team=ops").exit_code == 1
+        assert ask(*assume("identified"), "--context", "sts:SourceIdentity=alice7").exit_code == 0
+        assert ask(*assume("identified"), "--context", "sts:SourceIdentity=bob").exit_code == 1
 
     def test_another_action_on_another_resource(self, ask: Any) -> None:
         words = ["--principal", ALICE, "--action", "s3:GetObject", "--action", "ec2:RunInstances"]
         ended = ask(*words, "--resource", "arn:aws:s3:::b/k")
-        assert ended.returncode == 1
+        assert ended.exit_code == 1
         assert ended.stdout.startswith("allowed: ")
         assert f"implicitDeny: {ALICE} ec2:RunInstances" in ended.stdout
         assert ended.stdout.endswith("\ndenied\n")
 
     def test_json_names_the_statement(self, ask: Any) -> None:
         ended = ask(*assume("partners/external"), "--external-id", "wrong-1", "--json")
-        assert ended.returncode == 1
+        assert ended.exit_code == 1
         told = json.loads(ended.stdout)
         assert told["allowed"] is False
         [decision] = told["decisions"]
@@ -156,35 +155,35 @@ class TestTokens:
 
     def test_the_claims_decide(self, ask: Any, token: Any) -> None:
         right = ask("--web-identity", token(), *self.SITE)
-        assert right.returncode == 0, right.stdout
+        assert right.exit_code == 0, right.stdout
         assert right.stdout.startswith("unverified claims of a token for " + PROVIDER)
         assert "nobody checked its signature" in right.stdout
         assert f"  {KEY}:ref = refs/heads/main\n" in right.stdout
         assert f"allowed: {PROVIDER} sts:TagSession" in right.stdout
         wrong = ask("--web-identity", token(ref="refs/heads/evil"), *self.SITE)
-        assert wrong.returncode == 1
+        assert wrong.exit_code == 1
         assert f"StringEquals {KEY}:ref: expected 'refs/heads/main', is 'refs/heads/evil'" in wrong.stdout
 
     def test_session_tags_need_a_permission(self, ask: Any, token: Any) -> None:
         ended = ask("--web-identity", token(), "--resource", role_arn("untagged"))
-        assert ended.returncode == 1
+        assert ended.exit_code == 1
         assert f"allowed: {PROVIDER} sts:AssumeRoleWithWebIdentity" in ended.stdout
         assert f"implicitDeny: {PROVIDER} sts:TagSession" in ended.stdout
 
     def test_a_token_for_somebody_else_is_refused(self, ask: Any, token: Any) -> None:
         ended = ask("--web-identity", token(aud="somebody-else"), *self.SITE)
-        assert ended.returncode == 1
+        assert ended.exit_code == 1
         assert "the gateway would refuse this token: its audience is somebody-else" in ended.stdout
 
     def test_tags_that_no_session_may_have_are_refused(self, ask: Any, token: Any) -> None:
         tags = {"principal_tags": {"aws:x": ["1"]}, "transitive_tag_keys": []}
         ended = ask("--web-identity", token(**{"https://aws.amazon.com/tags": tags}), *self.SITE)
-        assert ended.returncode == 1
+        assert ended.exit_code == 1
         assert "the gateway would refuse this token: Tag keys that begin with aws:" in ended.stdout
 
     def test_an_old_token_is_good_for_a_question(self, ask: Any, token: Any) -> None:
         ended = ask("--web-identity", token(iat=1_700_000_000, exp=1_700_000_300), *self.SITE)
-        assert ended.returncode == 0
+        assert ended.exit_code == 0
         assert "note: it expired at 2023-11-14T22:18:20Z" in ended.stdout
 
     def test_json_says_unverified(self, ask: Any, token: Any) -> None:
@@ -195,19 +194,26 @@ class TestTokens:
 
     def test_no_provider_for_the_issuer(self, ask: Any, token: Any) -> None:
         ended = ask("--web-identity", token(iss="https://evil.test"), *self.SITE)
-        assert ended.returncode == 1
+        assert ended.exit_code == 1
         assert "No OpenIDConnect provider found in your account for https://evil.test" in ended.stderr
 
     def test_what_is_no_token(self, ask: Any, tmp_path: Path) -> None:
         (tmp_path / "token").write_bytes(b"\xff\x00not a token")
         ended = ask("--web-identity", tmp_path / "token", *self.SITE)
-        assert ended.returncode == 1
+        assert ended.exit_code == 1
         assert "not a valid JWT" in ended.stderr
 
     def test_what_a_terminal_must_not_see_is_not_printed(self, ask: Any, token: Any) -> None:
         ended = ask("--web-identity", token(**{"actor": "x\u202ey", "\u202e": "x"}), *self.SITE)
         assert "actor = 'x\\u202ey'" in ended.stdout
         assert "\u202e" not in ended.stdout
+
+
+def test_as_a_process(config: Path) -> None:
+    command = [str(SOJOURN), "simulate", "--config", str(config), *assume("open")]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, env=clean_environment())
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert ended.stdout.startswith("allowed: ")
 
 
 class TestUsage:
@@ -230,5 +236,5 @@ class TestUsage:
     )
     def test_a_slip_is_said_and_exits_2(self, ask: Any, words: list[str], text: str) -> None:
         ended = ask(*words)
-        assert ended.returncode == 2
+        assert ended.exit_code == 2
         assert text in ended.stderr
