@@ -3,7 +3,7 @@
 import importlib
 import sys
 
-BENCHMARKS = ("sts", "stages", "policy")
+BENCHMARKS = ("sts", "oidc", "stages", "policy")
 
 
 def main() -> None:
