@@ -3,56 +3,21 @@
 import base64
 import json
 import time
-import urllib.error
-import urllib.parse
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree
 
 import pytest
 from minio.credentials.providers import LdapIdentityProvider
 
 from tests.end_to_end.directory_world import CORP, UNBOUNDED, account, age_memory, code, factor, provider, serial
+from tests.end_to_end.ldap_client import RIGHT, Refusal, sign_in
 from tests.end_to_end.world import DEV, role_arn
 from tests.fakes.redis import RedisServer
 from tests.fakes.slapd import PEOPLE, Slapd
 from tests.gateway import Gateway, running, write_configuration
 
-NS = "{https://sts.amazonaws.com/doc/2011-06-15/}"
-RIGHT = "correct horse"
 LIMITS = {"guessing": {"user": UNBOUNDED, "address": UNBOUNDED, "everyone": UNBOUNDED}}
-
-
-class Refusal(Exception):
-    """An error answer: status, code and message."""
-
-    def __init__(self, status: int, body: bytes) -> None:
-        error = ElementTree.fromstring(body).find(f"{NS}Error")
-        assert error is not None
-        self.status = status
-        self.code = error.findtext(f"{NS}Code")
-        self.message = error.findtext(f"{NS}Message") or ""
-        super().__init__(f"{status} {self.code} {self.message}")
-
-
-def sign_in(gateway: Gateway, username: str, password: str = RIGHT, **more: str) -> dict[str, str]:
-    """The credentials, beside them `Arn`; raises `Refusal`."""
-    parameters = {
-        "Action": "AssumeRoleWithLDAPIdentity",
-        "Version": "2011-06-15",
-        "LDAPUsername": username,
-        "LDAPPassword": password,
-    } | more
-    request = urllib.request.Request(gateway.url, urllib.parse.urlencode(parameters).encode())
-    try:
-        with gateway.opener.open(request, timeout=30) as answer:
-            result = ElementTree.fromstring(answer.read()).find(f"{NS}AssumeRoleWithLDAPIdentityResult")
-    except urllib.error.HTTPError as error:
-        raise Refusal(error.code, error.read()) from None
-    assert result is not None
-    return {element.tag.removeprefix(NS): element.text or "" for element in result.iter()}
 
 
 def arn(name: str) -> str:
