@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from benchmarks.report import Table
 from broker.policy import Kind, Policies, Principal, PrincipalKind, Request, RequestContext, decide, parse
 
 COUNTS = (1, 10, 100)
@@ -28,16 +29,16 @@ class Row:
     cedar: float | None
 
 
-def run() -> list[Row]:
-    """Measure and print the table."""
-    rows = [_row(count) for count in COUNTS]
-    print("Policy decision, microseconds (best of rounds, engines in turn)")
-    print(f"{'statements':>10} {'sojourn':>9} {'same resource':>14} {'cedarpy':>9} {'sojourn/cedarpy':>16}")
-    for row in rows:
-        cedar = "-" if row.cedar is None else f"{row.cedar:.1f}"
-        share = "-" if row.cedar is None else f"{row.sojourn / row.cedar:.3f}"
-        print(f"{row.statements:>10} {row.sojourn:>9.1f} {row.sojourn_same_resource:>14.1f} {cedar:>9} {share:>16}")
-    return rows
+def run() -> Table:
+    """Both engines, by number of statements."""
+    table = Table(
+        "Policy decisions, CPU us each (best of rounds, engines in turn)",
+        ["statements", "sojourn", "sojourn, all on one resource", "cedarpy", "sojourn / cedarpy"],
+    )
+    for row in map(_row, COUNTS):
+        cedar = ("-", "-") if row.cedar is None else (f"{row.cedar:.1f}", f"{row.sojourn / row.cedar:.2f}")
+        table.add(str(row.statements), f"{row.sojourn:.1f}", f"{row.sojourn_same_resource:.1f}", *cedar)
+    return table
 
 
 def _row(count: int) -> Row:
@@ -142,7 +143,3 @@ def _peer(count: int) -> Callable[[], object] | None:
     if not decision():
         raise RuntimeError("Cedar's policy in the middle does not permit")
     return decision
-
-
-if __name__ == "__main__":
-    run()

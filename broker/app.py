@@ -28,6 +28,7 @@ from broker.federation import Providers
 from broker.flows.authenticate import Authenticator
 from broker.flows.denials import Denials
 from broker.flows.guessing import Guessing
+from broker.flows.recheck import Recheck
 from broker.flows.second_factor import StoredDeviceStates
 from broker.flows.services import Services
 from broker.ids import Random
@@ -84,22 +85,22 @@ def build(
 
     connections = Connections()
     application = web.Application(
-        middlewares=[connections.watched],
         handler_args={"max_line_size": HEAD_LIMIT, "max_field_size": HEAD_LIMIT, "auto_decompress": False},
     )
     application[CONNECTIONS] = connections
+    routes = [
+        web.get("/", query.handle, allow_head=False),
+        web.post("/", query.handle),
+        web.post("/oauth2/token", oauth.token),
+        web.get("/.well-known/oauth-authorization-server", Metadata(settings.public_url).document),
+        web.get("/health/live", health.live),
+        web.get("/health/ready", health.ready),
+        web.get("/metrics", health.metrics),
+        web.get("/.well-known/jwks.json", well_known.jwks),
+        web.get("/.well-known/openid-configuration", well_known.openid_configuration),
+    ]
     application.add_routes(
-        [
-            web.get("/", query.handle, allow_head=False),
-            web.post("/", query.handle),
-            web.post("/oauth2/token", oauth.token),
-            web.get("/.well-known/oauth-authorization-server", Metadata(settings.public_url).document),
-            web.get("/health/live", health.live),
-            web.get("/health/ready", health.ready),
-            web.get("/metrics", health.metrics),
-            web.get("/.well-known/jwks.json", well_known.jwks),
-            web.get("/.well-known/openid-configuration", well_known.openid_configuration),
-        ]
+        web.RouteDef(each.method, each.path, connections.watched(each.handler), each.kwargs) for each in routes
     )
     application.on_startup.append(lambda _: _read_keys(keyring))
     application.cleanup_ctx.append(

@@ -26,6 +26,19 @@ class AuditUnavailable(Exception):
     """The event could not be written in time; nothing may happen that is not on record."""
 
 
+_Waiting = tuple[bytes, asyncio.Future[None]]
+
+
+def _finish(batch: Sequence[_Waiting], failure: AuditUnavailable | None) -> None:
+    for _, written in batch:
+        if written.done():
+            continue
+        if failure is None:
+            written.set_result(None)
+        else:
+            written.set_exception(failure)
+
+
 class Trail:
     """Appends events to a file, or to standard output where `path` is None. One instance a process."""
 
@@ -33,8 +46,9 @@ class Trail:
         self._path = path
         self._descriptor: int | None = None
         self._torn = False
-        self._waiting: list[tuple[bytes, asyncio.Future[None]]] = []
+        self._waiting: list[_Waiting] = []
         self._flushing = False
+        self._late: asyncio.TimerHandle
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="audit")
 
     async def write(self, event: Mapping[str, Any]) -> None:
@@ -47,12 +61,7 @@ class Trail:
         if not self._flushing:
             self._flushing = True
             loop.call_soon(self._flush, loop)
-        try:
-            async with asyncio.timeout(WRITE_WITHIN):
-                await asyncio.shield(written)
-        except TimeoutError:
-            written.cancel()
-            raise AuditUnavailable("the audit trail did not take the event in time") from None
+        await written
 
     @property
     def busy(self) -> bool:
@@ -68,26 +77,24 @@ class Trail:
 
     def _flush(self, loop: asyncio.AbstractEventLoop) -> None:
         batch, self._waiting = self._waiting, []
-        lines = [line for line, written in batch if not written.cancelled()]
-        done = loop.run_in_executor(self._executor, self._append, lines)
+        self._late = loop.call_later(WRITE_WITHIN, self._give_up, loop, batch)
+        done = loop.run_in_executor(self._executor, self._append, [line for line, _ in batch])
         done.add_done_callback(lambda future: self._settle(loop, batch, future))
 
-    def _settle(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        batch: Sequence[tuple[bytes, asyncio.Future[None]]],
-        done: asyncio.Future[None],
-    ) -> None:
-        error = None if done.cancelled() else done.exception()
-        for _, written in batch:
-            if written.done():
-                continue
-            if error is None and not done.cancelled():
-                written.set_result(None)
-            else:
-                failure = AuditUnavailable("the audit trail cannot be written")
-                failure.__cause__ = error
-                written.set_exception(failure)
+    def _give_up(self, loop: asyncio.AbstractEventLoop, batch: Sequence[_Waiting]) -> None:
+        """The thread hangs: its batch fails, and so does whatever else waits, until the thread moves again."""
+        late = "the audit trail did not take the event in time"
+        _finish([*batch, *self._waiting], AuditUnavailable(late))
+        self._waiting = []
+        self._late = loop.call_later(WRITE_WITHIN, self._give_up, loop, ())
+
+    def _settle(self, loop: asyncio.AbstractEventLoop, batch: Sequence[_Waiting], done: asyncio.Future[None]) -> None:
+        self._late.cancel()
+        failure = None
+        if done.cancelled() or done.exception() is not None:
+            failure = AuditUnavailable("the audit trail cannot be written")
+            failure.__cause__ = None if done.cancelled() else done.exception()
+        _finish(batch, failure)
         if self._waiting:
             loop.call_soon(self._flush, loop)
         else:
@@ -123,4 +130,7 @@ class Trail:
 
 def cleaned(text: str, limit: int = 1024) -> str:
     """A caller's text, fit for a log: no control characters, and cut at `limit` characters."""
-    return "".join(character if character.isprintable() else "�" for character in text[:limit])
+    kept = text[:limit]
+    if kept.isprintable():
+        return kept
+    return "".join(character if character.isprintable() else "�" for character in kept)

@@ -14,4 +14,4 @@ def utc_now() -> datetime:
 
 def iso8601(instant: datetime) -> str:
     """`2026-07-13T10:00:00Z`: whole seconds in UTC, as AWS prints an `Expiration`."""
-    return instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return f"{instant.astimezone(UTC).isoformat('T', 'seconds')[:19]}Z"

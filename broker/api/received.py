@@ -40,11 +40,7 @@ async def receive(
         TimeoutError: the body did not arrive in time.
     """
     raw_path, _, raw_query = request.raw_path.partition("?")
-    headers = [
-        (name.decode("utf-8", "surrogateescape"), value.decode("utf-8", "surrogateescape"))
-        for name, value in request.raw_headers
-    ]
-    http = HttpRequest(request.method, raw_path, raw_query, headers)
+    http = HttpRequest(request.method, raw_path, raw_query, list(request.headers.items()))
     body = b""
     if "content-encoding" in http.values:
         raise ValidationError("Content-Encoding is not accepted; send the body as it is.")
@@ -53,8 +49,13 @@ async def receive(
         limit = BODY_LIMIT if signed else UNSIGNED_BODY_LIMIT
         if request.content_length is not None and request.content_length > limit:
             raise RequestTooLarge
-        async with asyncio.timeout(_READ_WITHIN):
-            body = await _read(request, limit)
+        if request.content.is_eof():
+            body = request.content.read_nowait()
+            if len(body) > limit:
+                raise RequestTooLarge
+        else:
+            async with asyncio.timeout(_READ_WITHIN):
+                body = await _read(request, limit)
     if len(body) <= _HASHED_AT_ONCE:
         digest = hashlib.sha256(body).hexdigest()
     else:

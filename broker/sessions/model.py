@@ -33,6 +33,8 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     `principal_arn` and `principal_id` name the role or user that the session lives and dies with.
     `session_policies`: documents as given; None where none were passed, which is not the same as an empty list.
     `context`: condition keys that the session carries on (`saml:sub`, `<issuer>:sub`, ...), each with its values.
+    `federated_subject`: whom the provider vouched for, where it can be asked again; `federated_groups`: the groups that
+    this person must be in still.
     """
 
     kind: SessionKind
@@ -51,6 +53,8 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     source_identity: str | None = None
     mfa_authenticated_at: int | None = None
     federated_provider: str | None = None
+    federated_subject: str | None = None
+    federated_groups: tuple[str, ...] = ()
     context: dict[str, tuple[str, ...]] = {}
     source_ip: str | None = None
     use: TokenUse = TokenUse.SIGV4

@@ -4,10 +4,12 @@ The secret access key is derived (HMAC) from a master key, the record's random n
 copy of the whole store yields no usable credential; of the token only a hash is kept.
 """
 
+import asyncio
 import base64
 import hashlib
 import hmac
-from collections.abc import Mapping, Sequence
+import operator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 import msgspec
@@ -22,9 +24,11 @@ from broker.stores.contract import IndexEntry, Store, StoreUnavailable
 
 _NONCE_BYTES = 16
 _PURPOSE = "secret access key"
+_PAGE = 200
 _DRAWS = 8
 """An access key id has 39 random bits: eight collisions in a row do not happen by chance."""
 
+_grant_fields = operator.attrgetter(*Grant.__struct_fields__)
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Session).decode
 
@@ -53,7 +57,7 @@ class Sessions:
             key_id = access_key_id(TEMPORARY, grant.account, self._random)
             session_token = token.sign(grant, key_id, principal_tags, issuer=self._issuer, keyring=self._keyring)
             session = Session(
-                **{field: getattr(grant, field) for field in Grant.__struct_fields__},
+                **dict(zip(Grant.__struct_fields__, _grant_fields(grant), strict=True)),
                 access_key_id=key_id,
                 master_id=master_id,
                 nonce=self._random(_NONCE_BYTES),
@@ -96,6 +100,21 @@ class Sessions:
     def expired(self, key_id: str, presented_token: str) -> bool:
         """Whether the token was ours, for this access key, and its time is over."""
         return token.expired(presented_token, key_id, issuer=self._issuer, keyring=self._keyring, now=self._now())
+
+    async def of_provider(self, provider_arn: str) -> AsyncIterator[Session]:
+        """The living sessions that began with an identity of this provider, newest first."""
+        index = f"sessions:provider:{_fingerprint(provider_arn)}"
+        after: tuple[float, str] | None = None
+        while page := await self._store.members(index, after=after, limit=_PAGE):
+            for session in await asyncio.gather(*(self.load(key_id) for _, key_id in page)):
+                if session is not None and session.federated_provider == provider_arn:
+                    yield session
+            after = page[-1]
+
+    async def end(self, session: Session) -> None:
+        """Its credentials are worth nothing from now on; durable on return. Raises `StoreUnavailable`."""
+        await self.discard(session)
+        await self._store.durable()
 
     async def discard(self, session: Session) -> None:
         """Remove a session whose credentials were never handed out."""
