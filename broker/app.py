@@ -104,7 +104,13 @@ def build(
     )
     application.on_startup.append(lambda _: _read_keys(keyring))
     application.cleanup_ctx.append(
-        _background(keyring.keep_fresh, directory.watch, partial(saml.watch, lambda: directory.snapshot), _watch_lag)
+        _background(
+            keyring.keep_fresh,
+            directory.watch,
+            partial(saml.watch, lambda: directory.snapshot),
+            Recheck(services, store, trail, random).keep_rechecking,
+            _watch_lag,
+        )
     )
     application.on_cleanup.append(lambda _: _close(saml, providers, store, trail))
     return application

@@ -14,6 +14,7 @@ from broker.directory.model import Role, Snapshot
 from broker.errors import ExpiredIdentityToken, ValidationError
 from broker.flows import session_policies, tags
 from broker.flows.caller import Caller, Wire, caller_keys, request_keys, resource_control_policies
+from broker.flows.recheck import relied_on
 from broker.flows.services import Services
 from broker.policy import Kind, Policies, Principal, PrincipalKind, Request, RequestContext, decide, parse
 from broker.sessions.model import Credentials, Grant, Session, SessionKind, TokenUse, merged_tags
@@ -70,7 +71,9 @@ class _Asker:
     many: Mapping[str, Sequence[str]]
     session: Session | None = None
     chained: bool = False
+    groups: Sequence[str] = ()
     federated_provider: str | None = None
+    federated_subject: str | None = None
     carried: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     session_until: datetime | None = None
 
@@ -106,6 +109,7 @@ async def assume_by_caller(
         session=caller.session,
         chained=caller.chained,
         federated_provider=caller.session.federated_provider if caller.session is not None else None,
+        federated_subject=caller.session.federated_subject if caller.session is not None else None,
         carried=caller.session.context if caller.session is not None else {},
     )
     return await _assume(services, snapshot, asker, wire, request, now)
@@ -125,7 +129,7 @@ async def assume_by_identity(
 
     `code_verified`: whether a second factor was verified here; None where that is the provider's business.
     """
-    asker = _asker(identity, provider_arn, code_verified)
+    asker = _asker(snapshot, identity, provider_arn, code_verified)
     return await _assume(services, snapshot, asker, wire, request, services.now())
 
 
@@ -143,7 +147,7 @@ def roles_admitting(
 
     Raises what `assume_by_identity` raises before it decides.
     """
-    asker, now = _asker(identity, provider_arn, code_verified), services.now()
+    asker, now = _asker(snapshot, identity, provider_arn, code_verified), services.now()
     found = []
     for role in candidates(snapshot, provider_arn):
         asked = _Asked.of(snapshot, asker, wire, replace(request, role_arn=role.arn), now)
@@ -186,7 +190,7 @@ def with_only_role(
     if admitting:
         arns = ", ".join(role.arn for role in admitting)
         raise ValidationError(f"RoleArn is required: {len(admitting)} roles admit this user: {arns}")
-    asker = _asker(identity, provider_arn, code_verified)
+    asker = _asker(snapshot, identity, provider_arn, code_verified)
     asked = Request(
         asker.principal, request.action, "*", RequestContext(asker.single, asker.many), asker.principal.account
     )
@@ -201,7 +205,7 @@ def _mfa_keys(*, verified: bool) -> dict[str, str]:
     return {"aws:MultiFactorAuthPresent": "false"}
 
 
-def _asker(identity: Identity, provider_arn: str, code_verified: bool | None) -> _Asker:
+def _asker(snapshot: Snapshot, identity: Identity, provider_arn: str, code_verified: bool | None) -> _Asker:
     single = {key: values[0] for key, values in identity.attributes.items() if _is_single(identity, key)}
     many = {key: values for key, values in identity.attributes.items() if not _is_single(identity, key)}
     single["aws:FederatedProvider"] = provider_arn
@@ -213,7 +217,9 @@ def _asker(identity: Identity, provider_arn: str, code_verified: bool | None) ->
         policies=Policies(),
         single=single,
         many=many,
+        groups=identity.attributes.get("ldap:groups", ()),
         federated_provider=provider_arn,
+        federated_subject=identity.subject if snapshot.ldap_provider(provider_arn) is not None else None,
         carried={key: identity.attributes[key] for key in identity.carried if key in identity.attributes},
         session_until=identity.session_until,
     )
@@ -329,6 +335,8 @@ async def _assume(
         transitive_tag_keys=session_tags.transitive,
         source_identity=asked.source_identity,
         federated_provider=asker.federated_provider,
+        federated_subject=asker.federated_subject,
+        federated_groups=_groups_to_keep(asker, role),
         context=dict(asker.carried),
         source_ip=wire.source_ip,
         use=request.use,
@@ -337,6 +345,13 @@ async def _assume(
     return Assumed(
         session=minted.session, credentials=minted.credentials, role=role, packed_policy_size=asked.packed_size
     )
+
+
+def _groups_to_keep(asker: _Asker, role: Role) -> tuple[str, ...]:
+    """The groups without which a person would not have got the role, or the first one of a chain."""
+    if asker.session is not None:
+        return asker.session.federated_groups
+    return relied_on(role.trust_policy, asker.groups)
 
 
 def _source_identity(request: RoleRequest, session: Session | None) -> str | None:

@@ -1,6 +1,6 @@
 """A proof from outside becomes an identity: the provider is chosen, asked, and its verdict put into AWS's words."""
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Protocol
 
@@ -13,11 +13,22 @@ _RESERVED_VENDORS = frozenset({"aws", "sts", "iam", "sojourn"})
 """Condition keys of these name what the gateway knows by itself; no provider may speak for them."""
 
 
+class Person(Protocol):
+    """Somebody of a directory, as it is now; nobody has proved to be this person."""
+
+    @property
+    def groups(self) -> Sequence[str]:
+        """The names of the groups, as `ldap:groups` has them."""
+
+
 class PasswordVerifier(Protocol):
     """A `Verifier[Password]` that tells whose password it is about to try."""
 
     async def verify(self, proof: Password, /, *, gate: Callable[[str], Awaitable[None]] | None = None) -> Identity:
         """As `Verifier.verify`; `gate` is told the subject beforehand, and raises to prevent it."""
+
+    async def look_up(self, subject: str, /) -> Person | None:
+        """Whom an identity's subject names, None where gone or shut out. Raises `ProviderUnavailable`."""
 
 
 class Federation(Protocol):
