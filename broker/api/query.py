@@ -4,6 +4,8 @@ Parameters, action, signature over the bytes as received, parameter table, permi
 order, for all of them, so that no action can forget a step. This is the face's one place that turns errors into bytes.
 """
 
+import asyncio
+import functools
 import logging
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping
@@ -48,6 +50,7 @@ class Action:
     `permission`: what the caller's policies must allow, None where AWS asks for nothing or the action decides itself.
     `resource`: the ARN that the permission is asked for. `audited`: request parameters that may stand in the audit
     trail. `callers`: kinds of credentials that may call, None standing for long-term keys; others are told `misfit`.
+    `bulky`: the answer may be so long that writing it would hold up the event loop.
     """
 
     request: type[Any]
@@ -58,6 +61,7 @@ class Action:
     audited: Collection[str] = ()
     callers: Collection[SessionKind | None] = (None, SessionKind.ASSUMED_ROLE)
     misfit: str | None = None
+    bulky: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +117,10 @@ class QueryFace:
             event.source, event.name = service.event_source, action_name
             action = service.actions[action_name]
             result = await self._run(call, service, action, parameters, received)
-            body = render.success(action_name, result, request_id, namespace=service.namespace, json=json)
+            write = functools.partial(
+                render.success, action_name, result, request_id, namespace=service.namespace, json=json
+            )
+            body = await asyncio.to_thread(write) if action.bulky else write()
         except BrokerError as refusal:
             error = refusal
         except (StoreUnavailable, KeysUnavailable) as outage:

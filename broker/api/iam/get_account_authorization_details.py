@@ -174,4 +174,5 @@ ACTION = Action(
     permission="iam:GetAccountAuthorizationDetails",
     callers=CALLERS,
     audited=("Filter", "MaxItems"),
+    bulky=True,
 )

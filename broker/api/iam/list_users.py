@@ -34,4 +34,5 @@ ACTION = Action(
     resource=lambda call, request: entity_arn(call, "user", "", request.path_prefix),
     callers=CALLERS,
     audited=("PathPrefix", "MaxItems"),
+    bulky=True,
 )

@@ -57,4 +57,5 @@ ACTION = Action(
     permission="iam:SimulateCustomPolicy",
     callers=CALLERS,
     audited=("ActionNames", "ResourceArns", "CallerArn"),
+    bulky=True,
 )

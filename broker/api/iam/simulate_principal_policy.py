@@ -97,4 +97,5 @@ ACTION = Action(
     resource=lambda _call, request: str(request.source_arn),
     callers=CALLERS,
     audited=("PolicySourceArn", "ActionNames", "ResourceArns", "CallerArn"),
+    bulky=True,
 )
