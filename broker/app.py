@@ -18,7 +18,13 @@ from broker.api.connections import Connections
 from broker.api.health import Health
 from broker.api.oauth.face import OAuthFace
 from broker.api.oauth.metadata import Metadata
+from broker.api.pages import roles
+from broker.api.pages.face import PageFace
+from broker.api.pages.layout import asset
 from broker.api.query import QueryFace
+from broker.api.saml import acs as saml_acs
+from broker.api.saml import login as saml_login
+from broker.api.saml.metadata import Metadata as SamlMetadata
 from broker.api.well_known import WellKnown
 from broker.audit import Trail
 from broker.clock import Now
@@ -37,6 +43,7 @@ from broker.sealing import MasterKeys, new_master_key, parse_master_key
 from broker.sessions.keyring import Keyring
 from broker.sessions.service_key import ServiceKey
 from broker.sessions.sessions import Sessions
+from broker.sessions.tickets import Tickets
 from broker.settings import Settings
 from broker.sigv4 import SigningKeys
 from broker.stores.contract import Store, StoreUnavailable
@@ -76,10 +83,12 @@ def build(
         codes=Totp(StoredDeviceStates(store), now=now),
         picture=lambda seed, user, account: qr_code(otpauth_url(seed, user=user, account=account)),
         saml=saml,
+        tickets=Tickets(store, masters, random),
         now=now,
     )
     query = QueryFace(services, {sts.VERSION: sts.SERVICE, iam.VERSION: iam.SERVICE}, trail, random)
     oauth = OAuthFace(services, trail, random)
+    pages = PageFace(services, trail, random)
     health = Health(store.ping, keyring)
     well_known = WellKnown(settings.public_url, keyring)
 
@@ -92,6 +101,13 @@ def build(
         web.get("/", query.handle, allow_head=False),
         web.post("/", query.handle),
         web.post("/oauth2/token", oauth.token),
+        web.get("/saml/metadata", SamlMetadata(services).document),
+        web.get("/saml/login", pages.door("BeginSamlSignIn", saml_login.begin, recorded=False), allow_head=False),
+        web.post("/saml/acs", pages.door("SamlSignIn", saml_acs.receive)),
+        web.get("/login/roles", pages.door("ChooseRole", roles.show, recorded=False), allow_head=False),
+        web.post("/login/roles", pages.door("ChooseRole", roles.choose)),
+        web.post("/login/credentials", pages.door("RedeemCode", roles.redeem, json=True)),
+        web.get("/assets/{digest}/{name}", asset),
         web.get("/.well-known/oauth-authorization-server", Metadata(settings.public_url).document),
         web.get("/health/live", health.live),
         web.get("/health/ready", health.ready),

@@ -70,6 +70,10 @@ class SamlProviders:
             closing.add_done_callback(self._closing.discard)
         return verifier
 
+    async def issuer_of(self, raw: str) -> str | None:
+        """See `SamlFederation`. Raises `ProofRejected` and `ProviderUnavailable`."""
+        return (await self._workers.peek(raw)).unverified_issuer
+
     async def metadata(self, settings: Settings) -> bytes:
         """See `SamlFederation`. Raises `StoreUnavailable` and `KeysUnavailable`."""
         service_provider = await self._service_provider(settings)

@@ -1,15 +1,15 @@
 """A SAML response becomes an identity, and a person is sent to sign in; the provider's verdict in AWS's words."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from broker.directory.model import SamlProvider, Snapshot
-from broker.errors import AccessDenied, IDPCommunicationError, InvalidIdentityToken
+from broker.errors import AccessDenied, BrokerError, IDPCommunicationError, InvalidIdentityToken
 from broker.flows.federate import in_aws_words
 from broker.ids import Random
 from broker.settings import Settings
 from providers.contract import SamlIdentity, SamlResponse
-from providers.errors import ProofRejected
+from providers.errors import ProofRejected, ProviderUnavailable
 
 ACTION = "sts:AssumeRoleWithSAML"
 
@@ -33,6 +33,12 @@ class AuthnRequest(Protocol):
 class SamlSignIn(Protocol):
     """Sign-in at one SAML identity provider."""
 
+    async def issuer(self) -> str:
+        """The identity provider's entity id. Raises `ProviderUnavailable`."""
+
+    def restate(self, identity: SamlIdentity) -> SamlIdentity:
+        """What another provider of the very same metadata verified, as this one would have put it."""
+
     async def verify(
         self, proof: SamlResponse, *, in_response_to: str | None = None, allow_unsolicited: bool | None = None
     ) -> SamlIdentity:
@@ -50,6 +56,9 @@ class SamlFederation(Protocol):
 
     async def sign_in(self, configured: SamlProvider, settings: Settings) -> SamlSignIn:
         """The sign-in at a configured identity provider."""
+
+    async def issuer_of(self, raw: str) -> str | None:
+        """What a response says its issuer is, unverified. Raises `ProofRejected` and `ProviderUnavailable`."""
 
     async def metadata(self, settings: Settings) -> bytes:
         """The gateway's own metadata as a service provider, signed."""
@@ -99,6 +108,80 @@ async def begin(
                 "This identity provider takes no requests; begin at its own portal.",
                 detail={"reason": "metadata", "detail": str(error)},
             ) from error
+
+
+async def verify_for_all(
+    saml: SamlFederation, snapshot: Snapshot, provider_arn: str, raw_response: str, *, in_response_to: str
+) -> Mapping[str, SamlIdentity]:
+    """As `verify`, for a response to the request that was sent to the provider of this ARN.
+
+    One person's roles may lie in several accounts, each of which has a provider with the same metadata: the identity is
+    given by ARN for each of those that the assertion names, and for the one that was asked.
+    """
+    identity = await verify(saml, snapshot, provider_arn, raw_response, in_response_to=in_response_to)
+    return await _restated(saml, snapshot, _configured(snapshot, provider_arn), identity, unsolicited=False)
+
+
+async def verify_unsolicited(saml: SamlFederation, snapshot: Snapshot, raw_response: str) -> Mapping[str, SamlIdentity]:
+    """As `verify_for_all`, for a response that nobody asked for: by providers that allow such ones."""
+    with in_aws_words():
+        issuer = await saml.issuer_of(raw_response)
+    refusal: BrokerError = InvalidIdentityToken("Issuer not present in specified provider")
+    tried: list[SamlProvider] = []
+    for configured in _all(snapshot):
+        if any(_same_metadata(configured, each) for each in tried):
+            continue
+        try:
+            sign_in = await saml.sign_in(configured, snapshot.settings)
+            if await sign_in.issuer() != issuer:
+                continue
+        except ProviderUnavailable:
+            continue  # reported to the operator; the others serve
+        if not configured.allow_idp_initiated:
+            refusal = InvalidIdentityToken(
+                "Sign-in must begin here: this identity provider may not send responses that were not asked for.",
+                detail={"reason": "unsolicited"},
+            )
+            continue
+        tried.append(configured)
+        try:
+            identity = await verify(saml, snapshot, configured.arn, raw_response)
+        except InvalidIdentityToken as error:
+            refusal = error
+            continue
+        return await _restated(saml, snapshot, configured, identity, unsolicited=True)
+    raise refusal
+
+
+async def _restated(
+    saml: SamlFederation, snapshot: Snapshot, verifier: SamlProvider, identity: SamlIdentity, *, unsolicited: bool
+) -> Mapping[str, SamlIdentity]:
+    named = {provider_arn for _, provider_arn in identity.roles}
+    restated = {verifier.arn: identity}
+    for configured in _all(snapshot):
+        if configured.arn not in named or configured.arn in restated or not _same_metadata(configured, verifier):
+            continue
+        if unsolicited and not configured.allow_idp_initiated:
+            continue
+        with in_aws_words():
+            sign_in = await saml.sign_in(configured, snapshot.settings)
+        restated[configured.arn] = sign_in.restate(identity)
+    return restated
+
+
+def _all(snapshot: Snapshot) -> Sequence[SamlProvider]:
+    found = (each for account in snapshot.accounts.values() for each in account.saml_providers.values())
+    return sorted(found, key=lambda each: each.arn)
+
+
+def _same_metadata(one: SamlProvider, other: SamlProvider) -> bool:
+    """Whether both trust the same keys, now and later."""
+    return (one.metadata, one.metadata_url, _content(one)) == (other.metadata, other.metadata_url, _content(other))
+
+
+def _content(configured: SamlProvider) -> bytes | None:
+    file = configured.metadata_certificate_file
+    return file.content if file is not None else None
 
 
 def _configured(snapshot: Snapshot, provider_arn: str) -> SamlProvider:

@@ -13,6 +13,7 @@ from broker.flows.guessing import Guessing
 from broker.flows.saml import SamlFederation
 from broker.sessions.keyring import Keyring
 from broker.sessions.sessions import Sessions
+from broker.sessions.tickets import Tickets
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,4 +31,5 @@ class Services:
     codes: OneTimeCodes
     picture: Picture
     saml: SamlFederation
+    tickets: Tickets
     now: Now

@@ -4,7 +4,7 @@ import asyncio
 import base64
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 import aiohttp
@@ -134,15 +134,19 @@ class SamlProvider:
             self._service_provider.request, idp, nonce=random(16), now=self._now(), relay_state=relay_state
         )
 
+    def restate(self, identity: SamlIdentity) -> SamlIdentity:
+        """What another provider of the very same metadata verified, as this one would have put it."""
+        own, name_qualifier = self._names(identity.issuer)
+        names = {"saml:namequalifier": (name_qualifier,), "saml:doc": (own,)}
+        return replace(identity, attributes={**identity.attributes, **names}, name_qualifier=name_qualifier)
+
     async def close(self) -> None:
         """Stop reading metadata."""
         await self._metadata.close()
 
     def _identity(self, assertion: VerifiedAssertion) -> SamlIdentity:
         asked = session_attributes(assertion.attributes)
-        own = f"{self.config.account}/{self.config.name}"
-        digest = hashlib.sha1(f"{assertion.issuer}{own}".encode(), usedforsecurity=False).digest()
-        name_qualifier = base64.b64encode(digest).decode("ascii")
+        own, name_qualifier = self._names(assertion.issuer)
         subject_type = assertion.subject_format.removeprefix(NAME_ID_FORMATS)
         attributes = condition_keys(assertion.attributes) | {
             "saml:aud": (assertion.recipient,),
@@ -171,6 +175,12 @@ class SamlProvider:
             name_qualifier=name_qualifier,
             session_duration=asked.duration,
         )
+
+    def _names(self, issuer: str) -> tuple[str, str]:
+        """`saml:doc` and `saml:namequalifier`: the only keys that depend on the provider, not on the assertion."""
+        own = f"{self.config.account}/{self.config.name}"
+        digest = hashlib.sha1(f"{issuer}{own}".encode(), usedforsecurity=False).digest()
+        return own, base64.b64encode(digest).decode("ascii")
 
     async def _require_first_use(self, assertion: VerifiedAssertion) -> None:
         first = await self._once.claim(

@@ -1,0 +1,1 @@
+"""Pages for people: plain HTML without inline script or style, nothing cached, nothing from elsewhere."""

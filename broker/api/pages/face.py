@@ -1,0 +1,193 @@
+"""Doors for people: a request in, a page or a redirect out; this face's one place that turns errors into bytes."""
+
+import logging
+import re
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from aiohttp import web
+
+from broker import ids, logs, telemetry
+from broker.api import forms, render
+from broker.api.call import Call
+from broker.api.events import Event
+from broker.api.pages import views
+from broker.api.pages.layout import SECURITY_HEADERS, Page
+from broker.api.received import UNSIGNED_BODY_LIMIT, receive
+from broker.audit import Trail
+from broker.errors import AccessDenied, BrokerError, InternalFailure, ServiceUnavailable, ValidationError
+from broker.flows.caller import Wire
+from broker.flows.services import Services
+from broker.ids import Random
+from broker.sessions.keyring import KeysUnavailable
+from broker.settings.values import is_loopback
+from broker.stores.contract import StoreUnavailable
+
+_SECRET = re.compile(r"[A-Za-z0-9_-]{43}")
+_PORT = re.compile(r":[0-9]{1,5}\Z")
+_COOKIE_SECONDS: Final = 3600
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Redirect:
+    """On to another address, by GET."""
+
+    url: str
+
+
+@dataclass(slots=True)
+class Visit:
+    """One request of a browser.
+
+    `host` and `path`: as asked for, with the query. `browser`: the secret in its cookie, for the logins of an hour.
+    `recorded`: whether the visit is one for the audit trail: an authentication, a denial, a mint. `sent_from`:
+    whose page sent the browser here, as it says itself (`Sec-Fetch-Site`). `given`: a new secret for its cookie.
+    """
+
+    call: Call
+    random: Random
+    host: str
+    path: str
+    parameters: Mapping[str, str]
+    browser: str | None
+    recorded: bool
+    sent_from: str | None = None
+    given: str | None = None
+
+    @property
+    def misplaced(self) -> str | None:
+        """Where to go instead: cookies of 127.0.0.1 are not those of localhost, to which identity providers answer."""
+        ours, asked = urlsplit(self.public_url), _PORT.sub("", self.host)
+        if ours.netloc == self.host or not (is_loopback(ours.hostname or "") and is_loopback(asked)):
+            return None
+        return f"{self.public_url}{self.path}"
+
+    @property
+    def public_url(self) -> str:
+        """Base of the gateway's addresses."""
+        return self.call.snapshot.settings.public_url
+
+    def known_browser(self) -> str:
+        """The browser's secret; where it has none it is given a new one with the answer."""
+        if self.browser is None:
+            self.browser = self.given = self.call.services.tickets.new_id()
+        return self.browser
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Document:
+    """For a program: JSON in the shape of the Query API's."""
+
+    action: str
+    result: Mapping[str, Any]
+
+
+Handler = Callable[[web.Request], Awaitable[web.Response]]
+Story = Callable[[Visit], Awaitable[Page | Redirect | Document]]
+
+
+@dataclass(frozen=True, slots=True)
+class PageFace:
+    """Makes handlers of stories."""
+
+    services: Services
+    trail: Trail
+    random: Random
+
+    def door(self, name: str, story: Story, *, recorded: bool = True, json: bool = False) -> Handler:
+        """A handler; `name` stands for it in metrics and, until the story knows better, in the audit trail.
+
+        `json`: refusals are for a program.
+        """
+
+        async def handle(request: web.Request) -> web.Response:
+            return await self._answer(request, name, story, recorded=recorded, json=json)
+
+        return handle
+
+    async def _answer(
+        self, request: web.Request, name: str, story: Story, *, recorded: bool, json: bool
+    ) -> web.Response:
+        started = time.perf_counter()
+        request_id = ids.request_id(self.random)
+        reset = logs.REQUEST_ID.set(request_id)
+        snapshot = self.services.directory.snapshot
+        settings = snapshot.settings
+        wire = Wire(source_ip=request.remote or "", secure=request.secure, user_agent="", request_id=request_id)
+        call = Call(self.services, snapshot, wire, Event(source="sts.amazonaws.com", name=name))
+        cookie = cookie_name(settings.public_url)
+        browser = _secret(request.cookies.get(cookie))
+        visit = Visit(call, self.random, request.host, request.path_qs, {}, browser, recorded)
+        error: BrokerError | None = None
+        answer: Page | Redirect | Document | None = None
+        try:
+            received = await receive(request, request_id, settings.server.trusted_proxies)
+            call.wire = received.wire
+            visit.sent_from = received.http.header("sec-fetch-site")
+            visit.parameters = forms.parameters(
+                "" if request.method == "POST" else received.http.query,
+                received.body,
+                content_type=",".join(received.http.values.get("content-type", ())) or None,
+                limit=UNSIGNED_BODY_LIMIT,
+            )
+            answer = await story(visit)
+        except BrokerError as refusal:
+            error = refusal
+        except (StoreUnavailable, KeysUnavailable) as outage:
+            log.warning("%s: %s", name, outage)
+            error = ServiceUnavailable()
+        except TimeoutError:
+            error = ValidationError("The request body did not arrive in time.")
+        except Exception:
+            log.exception("unexpected failure in %s", name)
+            error = InternalFailure()
+
+        if visit.recorded or isinstance(error, AccessDenied):
+            error = await call.settle(self.trail, self.random, error)
+        telemetry.answered("pages", name, "-" if error is None else error.code, time.perf_counter() - started)
+        logs.REQUEST_ID.reset(reset)
+        response = _response(answer, error, request_id, urlsplit(settings.public_url).path, json=json)
+        if visit.given is not None and error is None:
+            response.set_cookie(
+                cookie,
+                visit.given,
+                max_age=_COOKIE_SECONDS,
+                path="/",
+                secure=settings.public_url.startswith("https:"),
+                httponly=True,
+                samesite="Lax",
+            )
+        response.headers["x-amzn-RequestId"] = request_id
+        return response
+
+
+def cookie_name(public_url: str) -> str:
+    """Bound to the host where the gateway is served by TLS (RFC 6265bis §4.1.3.2)."""
+    return "__Host-sojourn" if public_url.startswith("https:") else "sojourn"
+
+
+def _secret(value: str | None) -> str | None:
+    return value if value is not None and _SECRET.fullmatch(value) else None
+
+
+def _response(
+    answer: Page | Redirect | Document | None, error: BrokerError | None, request_id: str, base: str, *, json: bool
+) -> web.Response:
+    if json and error is not None:
+        body = render.failure(error, request_id, json=True)
+        return web.Response(
+            status=error.status, body=body, content_type=render.JSON_TYPE, headers={"Cache-Control": "no-store"}
+        )
+    if error is not None or answer is None:
+        return views.failure(error or InternalFailure(), request_id).response(base)
+    if isinstance(answer, Document):
+        body = render.success(answer.action, answer.result, request_id, json=True)
+        return web.Response(body=body, content_type=render.JSON_TYPE, headers={"Cache-Control": "no-store"})
+    if isinstance(answer, Page):
+        return answer.response(base)
+    return web.Response(status=303, headers={**SECURITY_HEADERS, "Location": answer.url})

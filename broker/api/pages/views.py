@@ -1,0 +1,215 @@
+"""What the pages say."""
+
+import json
+import shlex
+from collections.abc import Mapping, Sequence
+from urllib.parse import urlsplit
+
+from broker.api.pages.html import Content, Markup, element, join
+from broker.api.pages.layout import Page
+from broker.clock import iso8601
+from broker.directory.model import Role
+from broker.errors import BrokerError, ServiceUnavailable
+from broker.flows.assume import Assumed
+from broker.flows.login import Terminal
+
+_TITLES = {400: "Sign-in was refused", 403: "Access denied", 413: "Too large", 503: "Not available just now"}
+
+
+def failure(error: BrokerError, request_id: str) -> Page:
+    """A refusal: its code, its sentence, and what helps to find it in the log."""
+    sentence, _, _ = error.message.partition(" Encoded authorization failure message: ")
+    retry = {"Retry-After": "1"} if isinstance(error, ServiceUnavailable) else {}
+    return Page(
+        title=_TITLES.get(error.status, "Something went wrong"),
+        status=error.status,
+        headers=retry,
+        content=[
+            element("h1", {"class": "bad"}, _TITLES.get(error.status, "Something went wrong")),
+            element("p", None, sentence),
+            _facts({"Code": error.code, "Request": request_id}),
+        ],
+    )
+
+
+def roles(
+    accounts: Sequence[tuple[str, str | None, Sequence[Role]]],
+    ticket: str,
+    name: str,
+    terminal: Terminal | None,
+    action: str,
+) -> Page:
+    """The picker: one radio button a role, by account; `name` is whose they are."""
+    fields = [
+        element(
+            "fieldset",
+            None,
+            element("legend", None, alias or f"Account {account}", _id(account) if alias else None),
+            *(_role(each) for each in members),
+        )
+        for account, alias, members in accounts
+    ]
+    form = element(
+        "form",
+        {"method": "post", "action": action},
+        element("input", {"type": "hidden", "name": "ticket", "value": ticket}),
+        *fields,
+        element("div", {"class": "actions"}, element("button", {"type": "submit"}, "Continue")),
+    )
+    return Page(
+        title="Choose a role",
+        posts_to=[f"http://127.0.0.1:{terminal.port}"] if terminal is not None and terminal.port is not None else [],
+        content=[
+            element("h1", None, "Choose a role"),
+            element("p", {"class": "quiet"}, "Signed in as ", element("strong", None, name), "."),
+            _terminal(terminal) if terminal is not None else None,
+            form,
+        ],
+    )
+
+
+def _role(role: Role) -> Markup:
+    details = [
+        element("span", None, element("strong", None, role.name)),
+        element("span", {"class": "quiet"}, role.description) if role.description else None,
+    ]
+    return element(
+        "label",
+        {"class": "role"},
+        element("input", {"type": "radio", "name": "role", "value": role.arn, "required": True}),
+        element("span", None, *details),
+    )
+
+
+def _terminal(terminal: Terminal) -> Markup:
+    return element(
+        "div",
+        {"class": "words"},
+        element("p", None, "The credentials go to the command line that shows these words:"),
+        element("p", None, element("strong", None, terminal.words)),
+        element("p", None, "If you did not just start ", element("code", None, "sojourn login"), ", close this page."),
+    )
+
+
+def credentials(assumed: Assumed, public_url: str, alias: str | None) -> Page:
+    """The credentials, ready to copy in the three forms that AWS tools read."""
+    given, session = assumed.credentials, assumed.session
+    expiration = iso8601(given.expiration)
+    variables = {
+        "AWS_ACCESS_KEY_ID": given.access_key_id,
+        "AWS_SECRET_ACCESS_KEY": given.secret_access_key,
+        "AWS_SESSION_TOKEN": given.session_token,
+        "AWS_CREDENTIAL_EXPIRATION": expiration,
+        "AWS_ENDPOINT_URL_STS": public_url,
+    }
+    process = {
+        "Version": 1,
+        "AccessKeyId": given.access_key_id,
+        "SecretAccessKey": given.secret_access_key,
+        "SessionToken": given.session_token,
+        "Expiration": expiration,
+        "AccountId": session.account,
+    }
+    profile = [
+        f"[{alias or session.account}-{assumed.role.name}]",
+        f"aws_access_key_id = {given.access_key_id}",
+        f"aws_secret_access_key = {given.secret_access_key}",
+        f"aws_session_token = {given.session_token}",
+    ]
+    facts = {
+        "Account": f"{alias} ({session.account})" if alias else session.account,
+        "Session": session.arn,
+        "Valid until": expiration,
+    }
+    return Page(
+        title=f"Credentials for {assumed.role.name}",
+        content=[
+            element("h1", None, f"Credentials for {assumed.role.name}"),
+            element(
+                "p", {"class": "quiet"}, "Shown once. Closing this page forgets them; signing in again makes new ones."
+            ),
+            _facts(facts),
+            element("p", {"id": "told", "role": "status", "class": "quiet"}),
+            _block(
+                "environment",
+                "Shell",
+                "\n".join(f"export {key}={shlex.quote(value)}" for key, value in variables.items()),
+            ),
+            _block("process", "credential_process", json.dumps(process, indent=2)),
+            _block("profile", "AWS credentials file", "\n".join(profile)),
+        ],
+    )
+
+
+def code(one_time_code: str) -> Page:
+    """For a terminal that cannot be reached from here."""
+    return Page(
+        title="Code for the command line",
+        content=[
+            element("h1", None, "Code for the command line"),
+            element(
+                "p",
+                None,
+                "Paste it where ",
+                element("code", None, "sojourn login"),
+                " waits. It is good for two minutes.",
+            ),
+            element("p", {"class": "bad"}, "Give it to nobody, whoever asks: nobody else ever needs it."),
+            element("p", {"id": "told", "role": "status", "class": "quiet"}),
+            _block("code", "Code", one_time_code),
+        ],
+    )
+
+
+def leave(url: str, fields: Mapping[str, str]) -> Page:
+    """A form that the browser posts to an identity provider, by itself where it may run scripts."""
+    parts = urlsplit(url)
+    return Page(
+        title="Signing in",
+        posts_to=[f"{parts.scheme}://{parts.netloc}"],
+        content=[
+            element("h1", None, "Signing in"),
+            element("p", None, f"On to {parts.hostname}."),
+            element(
+                "form",
+                {"method": "post", "action": url, "data-submit": True},
+                *(element("input", {"type": "hidden", "name": name, "value": value}) for name, value in fields.items()),
+                element("div", {"class": "actions"}, element("button", {"type": "submit"}, "Continue")),
+            ),
+        ],
+    )
+
+
+def _block(name: str, title: str, text: str) -> Markup:
+    return element(
+        "section",
+        {"aria-labelledby": f"{name}-title"},
+        element(
+            "div",
+            {"class": "bar"},
+            element("h2", {"id": f"{name}-title"}, title),
+            element(
+                "button",
+                {
+                    "type": "button",
+                    "class": "plain",
+                    "data-copy": name,
+                    "aria-describedby": f"{name}-title",
+                    "hidden": True,
+                },
+                "Copy",
+            ),
+        ),
+        element("pre", {"id": name, "tabindex": "0", "aria-labelledby": f"{name}-title"}, text),
+    )
+
+
+def _facts(facts: Mapping[str, str]) -> Markup:
+    pairs: list[Content] = []
+    for name, value in facts.items():
+        pairs += [element("dt", None, name), element("dd", {"class": "id"}, value)]
+    return element("dl", None, join(*pairs))
+
+
+def _id(text: str) -> Markup:
+    return element("span", {"class": "id"}, text)
