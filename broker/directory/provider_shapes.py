@@ -148,8 +148,16 @@ def _filter(*names: str, required: str) -> AfterValidator:
     return AfterValidator(check)
 
 
-_ATTRIBUTE = r"^[A-Za-z][A-Za-z0-9;-]{0,254}$"
+_ATTRIBUTE = r"^[A-Za-z][A-Za-z0-9-]{0,254}$"
 AttributeName = Annotated[str, StringConstraints(pattern=_ATTRIBUTE)]
+_OWN_KEYS = frozenset(("username", "dn", "groups"))
+_NAME_COMPARED = re.compile(r"\(\s*[A-Za-z][A-Za-z0-9-]*\s*=\s*\{username\}\s*\)")
+
+
+def _compares_the_name(text: str) -> str:
+    if _NAME_COMPARED.search(text) is None:
+        raise ValueError("must compare an attribute with the name, as (uid={username}) does")
+    return text
 
 
 class LdapProviderProperties(Properties):
@@ -163,7 +171,9 @@ class LdapProviderProperties(Properties):
     bind_dn: Text | None = None
     bind_password: Text | None = Field(default=None, repr=False)
     user_search_base: Text
-    user_search_filter: Annotated[str, _filter("username", required="username")] = "(uid={username})"
+    user_search_filter: Annotated[str, _filter("username", required="username"), AfterValidator(_compares_the_name)] = (
+        "(uid={username})"
+    )
     group_search_base: Text | None = None
     group_search_filter: Annotated[str, _filter("dn", "username", required="dn username")] = "(member={dn})"
     group_name_attribute: AttributeName = "cn"
@@ -186,6 +196,12 @@ class LdapProviderProperties(Properties):
                 faults.append(
                     (("Urls", i), "would send passwords unencrypted; use ldaps://, StartTls or AllowPlaintext: true")
                 )
+        attributes: dict[str, str] = {}
+        for key, attribute in self.session_tags.items():
+            if attribute.lower() in _OWN_KEYS:
+                faults.append((("SessionTags", key), f"the condition key ldap:{attribute} has a meaning of its own"))
+            if attributes.setdefault(attribute.lower(), attribute) != attribute:
+                faults.append((("SessionTags", key), f"must be spelt {attributes[attribute.lower()]}, as before"))
         if faults:
             raise FaultyPart(faults)
         return self

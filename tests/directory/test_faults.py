@@ -204,6 +204,18 @@ CASES: dict[str, tuple[str, list[str]]] = {
         "    UserSearchBase: dc=test\n",
         ["a.yaml:6: Urls[1]: would send passwords unencrypted; use ldaps://, StartTls or AllowPlaintext: true"],
     ),
+    "an attribute that would hide the name": (
+        HEAD + LDAP + "    SessionTags: {User: Username}\n",
+        ["a.yaml:6: SessionTags.User: the condition key ldap:Username has a meaning of its own"],
+    ),
+    "an attribute in two spellings": (
+        HEAD + LDAP + "    SessionTags:\n      A: mail\n      B: Mail\n",
+        ["a.yaml:8: SessionTags.B: must be spelt mail, as before"],
+    ),
+    "a filter that compares no name": (
+        HEAD + LDAP + "    UserSearchFilter: '(uid={username}*)'\n",
+        ["a.yaml:6: UserSearchFilter: must compare an attribute with the name"],
+    ),
     "StartTls within TLS": (HEAD + LDAP + "    StartTls: true\n", ["a.yaml:4: Urls[0]: is ldaps:// already"]),
     "bind without a password": (
         HEAD + LDAP + "    BindDn: cn=broker\n",
