@@ -1,7 +1,9 @@
 """POST /oauth2/token from outside: RFC 8693's exchange, its errors, and that bearer and signing tokens stay apart."""
 
+import base64
 import http.client
 import json
+import secrets
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -9,12 +11,15 @@ from typing import Any
 from urllib.parse import urlencode
 
 import jwt
+import msgspec
 import pytest
 import redis as redis_client
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
+from broker.sealing import MasterKeys, parse_master_key
+from broker.sessions.model import Session
 from tests.end_to_end.federated_world import ALICE, MAIN, OPERATOR, SOURCE_IDENTITY, TAGS, accounts, provider_arn
 from tests.end_to_end.refusals import refused
 from tests.end_to_end.world import PROD, role_arn
@@ -99,6 +104,18 @@ def _keys(credentials: Mapping[str, str]) -> Credentials:
     return Credentials(credentials["AccessKeyId"], credentials["SecretAccessKey"], credentials.get("SessionToken"))
 
 
+def derive(gateway: Gateway, key_id: str) -> str:
+    """The secret of a session, from its record and the master key as the gateway derives it."""
+    store = redis_client.Redis.from_url(gateway._arguments[-1])
+    (key,) = store.scan_iter(f"*session:{key_id}*")
+    record = store.get(key)
+    assert isinstance(record, bytes)
+    session = msgspec.msgpack.decode(record.partition(b"\0")[2], type=Session)
+    masters = MasterKeys([parse_master_key((gateway.state / "master-key").read_text())], secrets.token_bytes)
+    mac = masters.mac("secret access key", session.nonce + key_id.encode(), master_id=session.master_id)
+    return base64.b64encode(mac[:30]).decode()
+
+
 def claims_of(token: str) -> Any:
     return jwt.decode(token, options={"verify_signature": False})
 
@@ -158,10 +175,18 @@ class TestIdTokens:
         assert claims_of(credentials["SessionToken"])["use"] == "sigv4"
         assert claims_of(answer.json["access_token"])["use"] == "bearer"
 
-    def test_single_use_holds_at_this_door_too(self, gateway: Gateway, issuers: dict[str, FakeIssuer]) -> None:
-        answer = exchange(gateway, issuers["once"].token(), "once")
-        assert answer.error == (400, "invalid_grant")
-        assert "used before" in answer.json["error_description"]
+    def test_single_use_counts_both_doors(self, gateway: Gateway, issuers: dict[str, FakeIssuer]) -> None:
+        client = gateway.client(credentials=ALICE)
+        for requested in (TYPE + "access_token", AWS_CREDENTIALS):
+            token = issuers["once"].token(jti=requested)
+            assert exchange(gateway, token, "once", requested_token_type=requested).status == 200
+            answer = exchange(gateway, token, "once")
+            assert answer.error == (400, "invalid_grant")
+            assert "used before" in answer.json["error_description"]
+            with refused("InvalidIdentityToken", "used before"):
+                client.assume_role_with_web_identity(
+                    RoleArn=role_arn("once"), RoleSessionName="again", WebIdentityToken=token
+                )
 
     def test_the_trust_policy_decides_as_in_sts(self, gateway: Gateway, github: FakeIssuer) -> None:
         answer = exchange(gateway, github.token(**MAIN), "environment")
@@ -238,11 +263,18 @@ class TestBearerTokens:
             assert answer.error == (400, "invalid_grant"), token
         assert exchange(gateway, bearer, "next", "access_token").status == 200
 
-    def test_sign_nothing(self, gateway: Gateway, bearer: str) -> None:
-        """Whoever had a bearer session's record and the master key could derive its secret; it would open nothing."""
-        stolen = {"AccessKeyId": claims_of(bearer)["jti"], "SecretAccessKey": "x" * 40, "SessionToken": bearer}
-        with refused("InvalidClientTokenId"):
-            gateway.client(credentials=stolen).get_caller_identity()
+    def test_sign_nothing(self, gateway: Gateway, github: FakeIssuer) -> None:
+        """Not even with their secret, which only the gateway can derive."""
+        whole = exchange(gateway, github.token(**MAIN), "tagged", requested_token_type=AWS_CREDENTIALS).json
+        for token, works in ((whole["aws_credentials"]["SessionToken"], True), (whole["access_token"], False)):
+            key_id = claims_of(token)["jti"]
+            derived = {"AccessKeyId": key_id, "SecretAccessKey": derive(gateway, key_id), "SessionToken": token}
+            client = gateway.client(credentials=derived)
+            if works:
+                client.get_caller_identity()
+            else:
+                with refused("InvalidClientTokenId"):
+                    client.get_caller_identity()
 
 
 class TestSigningTokens:
