@@ -13,6 +13,7 @@ COMMANDS = {
     "simulate": "broker.cli.simulate",
     "whoami": "broker.cli.whoami",
     "assume": "broker.cli.assume",
+    "login": "broker.cli.login",
     "github-trust": "broker.cli.github_trust",
 }
 """Command to module; the module's `command` is it."""

@@ -1,18 +1,14 @@
 """`sojourn assume`: a role's credentials, for a shell, a profile or a command."""
 
-import json
 import os
-import shlex
-import sys
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import click
 
 from broker.cli.client import call, endpoint_option
-from broker.clock import iso8601
+from broker.cli.credentials import format_options, show, variables
 
 
 def _tags(_context: click.Context, _parameter: click.Parameter, values: Sequence[str]) -> list[tuple[str, str]]:
@@ -34,13 +30,7 @@ def _tags(_context: click.Context, _parameter: click.Parameter, values: Sequence
 @click.option("--tag", multiple=True, callback=_tags, metavar="KEY=VALUE", help="Session tag; repeatable.")
 @click.option("--transitive", multiple=True, metavar="KEY", help="A tag that goes on through chains; repeatable.")
 @click.option("--source-identity", help="Who is behind the session, for good.")
-@click.option(
-    "--format",
-    "shape",
-    type=click.Choice(["table", "export", "credential-process"]),
-    help="Default: a table on a terminal, credential_process JSON elsewhere.",
-)
-@click.option("--json", "as_json", is_flag=True, help="The same as --format credential-process.")
+@format_options
 @click.option("--exec", "execute", is_flag=True, help="Run the command after -- with the credentials.")
 @click.argument("argv", nargs=-1)
 def command(role_arn: str, endpoint: str, argv: tuple[str, ...], **options: Any) -> None:
@@ -53,42 +43,14 @@ def command(role_arn: str, endpoint: str, argv: tuple[str, ...], **options: Any)
     if bool(argv) != options["execute"]:
         raise click.UsageError("--exec and a command after -- go together")
     result = call(endpoint, "AssumeRole", _parameters(role_arn, options))
-    credentials = result["Credentials"]
-    expiration = iso8601(datetime.fromtimestamp(credentials["Expiration"], UTC))
-    variables = {
-        "AWS_ACCESS_KEY_ID": credentials["AccessKeyId"],
-        "AWS_SECRET_ACCESS_KEY": credentials["SecretAccessKey"],
-        "AWS_SESSION_TOKEN": credentials["SessionToken"],
-    }
     if options["execute"]:
-        environment = {**os.environ, **variables, "AWS_ENDPOINT_URL_STS": endpoint}
+        environment = {**os.environ, **variables(result), "AWS_ENDPOINT_URL_STS": endpoint}
         environment.pop("AWS_PROFILE", None)
         try:
             os.execvpe(argv[0], argv, environment)
         except OSError as error:
             raise click.ClickException(f"{argv[0]}: {error.strerror}") from error
-    shape = "credential-process" if options["as_json"] else options["shape"]
-    shape = shape or ("table" if sys.stdout.isatty() else "credential-process")
-    if shape == "credential-process":
-        click.echo(
-            json.dumps(
-                {
-                    "Version": 1,
-                    "AccessKeyId": credentials["AccessKeyId"],
-                    "SecretAccessKey": credentials["SecretAccessKey"],
-                    "SessionToken": credentials["SessionToken"],
-                    "Expiration": expiration,
-                    "AccountId": result["AssumedRoleUser"]["Arn"].split(":")[4],
-                }
-            )
-        )
-    elif shape == "export":
-        for name, value in {**variables, "AWS_CREDENTIAL_EXPIRATION": expiration}.items():
-            click.echo(f"export {name}={shlex.quote(value)}")
-    else:
-        rows = {"Session": result["AssumedRoleUser"]["Arn"], **variables, "Expires": expiration}
-        for name, value in rows.items():
-            click.echo(f"{name + ':':23}{value}")
+    show(result, options["shape"], as_json=options["as_json"])
 
 
 def _parameters(role_arn: str, options: dict[str, Any]) -> dict[str, str]:

@@ -5,18 +5,19 @@ import http.client
 import json
 import os
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import SplitResult, urlencode, urlsplit
 
 import click
 
+from broker.cli.credentials import shared_credentials_file
 from broker.clock import utc_now
 from broker.sigv4.sign import SigningCredentials, signed_headers
 
 DEFAULT_ENDPOINT = "http://127.0.0.1:8080"
 _TIMEOUT = 30.0
 _LARGEST_ANSWER = 16 << 20
+_FORM = {"Content-Type": "application/x-www-form-urlencoded; charset=utf-8"}
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -43,10 +44,8 @@ def environment_credentials() -> SigningCredentials:
     if key_id and secret:
         return SigningCredentials(key_id, secret, os.environ.get("AWS_SESSION_TOKEN") or None)
     profile = os.environ.get("AWS_PROFILE", "default")
-    shared = os.environ.get("AWS_SHARED_CREDENTIALS_FILE")
-    path = Path(shared).expanduser() if shared else Path.home() / ".aws" / "credentials"
     file = configparser.RawConfigParser()
-    file.read(path)
+    file.read(shared_credentials_file())
     if file.has_option(profile, "aws_access_key_id") and file.has_option(profile, "aws_secret_access_key"):
         return SigningCredentials(
             file.get(profile, "aws_access_key_id"),
@@ -64,9 +63,7 @@ def call(
     Raises:
         ClickException: the gateway refused, with its code and sentence, or did not answer.
     """
-    parts = urlsplit(endpoint)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise click.BadParameter(f"{endpoint} is not an http or https address", param_hint="--endpoint")
+    parts = require_address(endpoint)
     body = urlencode({"Action": action, "Version": version, **parameters}).encode()
     region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"
     headers = signed_headers(
@@ -77,12 +74,34 @@ def call(
         region=region,
         service=service,
         now=utc_now(),
-        headers={"Content-Type": "application/x-www-form-urlencoded; charset=utf-8"},
+        headers=_FORM,
     )
+    return _answer(endpoint, parts, "/", body, headers, action)
+
+
+def post(endpoint: str, path: str, fields: Mapping[str, str], *, answer: str) -> dict[str, Any]:
+    """Send a form to a path of the gateway, unsigned; the result element of `answer`. Raises as `call`."""
+    parts = require_address(endpoint)
+    return _answer(endpoint, parts, parts.path.rstrip("/") + path, urlencode(fields).encode(), _FORM, answer)
+
+
+def require_address(endpoint: str) -> SplitResult:
+    """The parts of an http or https address. Raises `BadParameter`."""
+    parts = urlsplit(endpoint)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise click.BadParameter(f"{endpoint} is not an http or https address", param_hint="--endpoint")
+    return parts
+
+
+def _answer(
+    endpoint: str, parts: SplitResult, path: str, body: bytes, headers: Mapping[str, str], action: str
+) -> dict[str, Any]:
+    if parts.hostname is None:
+        raise click.BadParameter(f"{endpoint} names no host", param_hint="--endpoint")
     kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
     connection = kind(parts.hostname, parts.port, timeout=_TIMEOUT)
     try:
-        connection.request("POST", "/", body, {**headers, "Accept": "application/json"})
+        connection.request("POST", path, body, {**headers, "Accept": "application/json"})
         answer = connection.getresponse()
         content = answer.read(_LARGEST_ANSWER)
     except (OSError, http.client.HTTPException) as error:
