@@ -18,7 +18,7 @@ from broker.api.connections import Connections
 from broker.api.health import Health
 from broker.api.oauth.face import OAuthFace
 from broker.api.oauth.metadata import Metadata
-from broker.api.pages import roles
+from broker.api.pages import password, roles
 from broker.api.pages.face import PageFace
 from broker.api.pages.layout import asset
 from broker.api.query import QueryFace
@@ -104,6 +104,8 @@ def build(
         web.get("/saml/metadata", SamlMetadata(services).document),
         web.get("/saml/login", pages.door("BeginSamlSignIn", saml_login.begin, recorded=False), allow_head=False),
         web.post("/saml/acs", pages.door("SamlSignIn", saml_acs.receive)),
+        web.get("/login", pages.door("ShowSignIn", password.show, recorded=False), allow_head=False),
+        web.post("/login", pages.door("PasswordSignIn", password.enter)),
         web.get("/login/roles", pages.door("ChooseRole", roles.show, recorded=False), allow_head=False),
         web.post("/login/roles", pages.door("ChooseRole", roles.choose)),
         web.post("/login/credentials", pages.door("RedeemCode", roles.redeem, json=True)),

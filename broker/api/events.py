@@ -108,11 +108,15 @@ def listed(parameters: Mapping[str, str], audited: Collection[str]) -> dict[str,
 
 
 def federated_identity(kind: str, identity: Identity, provider_arn: str) -> dict[str, Any]:
-    """CloudTrail's `userIdentity` of somebody whom a provider vouches for; `kind`: `WebIdentityUser`, `SAMLUser`."""
-    subject, audience = cleaned(identity.subject), cleaned(identity.audience)
+    """CloudTrail's `userIdentity` of somebody whom a provider vouches for; `kind`: `WebIdentityUser`, `SAMLUser`.
+
+    A directory's user is called by the name there; the subject is a number.
+    """
+    subject = cleaned(identity.subject)
+    whose = dict.fromkeys((provider_arn, cleaned(identity.audience)))
     return {
         "type": kind,
-        "principalId": f"{provider_arn}:{audience}:{subject}",
-        "userName": subject,
+        "principalId": ":".join((*whose, subject)),
+        "userName": cleaned(identity.attributes.get("ldap:username", (subject,))[0]),
         "identityProvider": provider_arn,
     }

@@ -92,7 +92,14 @@ class QueryFace:
     random: Random
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
-        """Answer one request. Nothing escapes but cancellation."""
+        """Answer one request. Nothing escapes but cancellation. A person's browser is sent to the sign-in page."""
+        if (
+            request.method == "GET"
+            and "Action" not in request.query
+            and "text/html" in request.headers.get("Accept", "")
+        ):
+            login = f"{self.services.directory.snapshot.settings.public_url}/login"
+            return web.Response(status=302, headers={"Location": login, "Cache-Control": "no-store"})
         started = time.perf_counter()
         request_id = ids.request_id(self.random)
         reset = logs.REQUEST_ID.set(request_id)

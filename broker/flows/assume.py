@@ -91,17 +91,21 @@ async def assume_by_caller(
     wire: Wire,
     request: RoleRequest,
     *,
-    code_verified: bool = False,
+    code_verified: bool | None = None,
 ) -> Assumed:
-    """AssumeRole. `code_verified`: with this request the calling user used up a code of an MFA device.
+    """AssumeRole. `code_verified`: whether with this request the user used up a code; None: as the caller's keys say.
 
     Raises `BrokerError`s as STS answers them; then nothing was minted.
     """
     now = services.now()
+    return await _assume(services, snapshot, _calling(caller, now, code_verified), wire, request, now)
+
+
+def _calling(caller: Caller, now: datetime, code_verified: bool | None) -> _Asker:
     single, many = caller_keys(caller, now)
-    if code_verified:
-        single |= _mfa_keys(verified=True)
-    asker = _Asker(
+    if code_verified is not None:
+        single |= _mfa_keys(verified=code_verified)
+    return _Asker(
         principal=caller.principal,
         policies=caller.policies,
         single=single,
@@ -112,7 +116,6 @@ async def assume_by_caller(
         federated_subject=caller.session.federated_subject if caller.session is not None else None,
         carried=caller.session.context if caller.session is not None else {},
     )
-    return await _assume(services, snapshot, asker, wire, request, now)
 
 
 async def assume_by_identity(
@@ -147,13 +150,30 @@ def roles_admitting(
 
     Raises what `assume_by_identity` raises before it decides.
     """
-    asker, now = _asker(snapshot, identity, provider_arn, code_verified), services.now()
-    found = []
-    for role in candidates(snapshot, provider_arn):
-        asked = _Asked.of(snapshot, asker, wire, replace(request, role_arn=role.arn), now)
-        if asked.denied() is None:
-            found.append(role)
-    return found
+    asker = _asker(snapshot, identity, provider_arn, code_verified)
+    return _admitting(snapshot, asker, candidates(snapshot, provider_arn), wire, request, services.now())
+
+
+def roles_open_to(
+    services: Services,
+    snapshot: Snapshot,
+    caller: Caller,
+    wire: Wire,
+    request: RoleRequest,
+    *,
+    code_verified: bool | None = None,
+) -> Sequence[Role]:
+    """The roles that this request of a caller would get, whatever role it names. Raises as `assume_by_caller`."""
+    now = services.now()
+    roles = [role for account in snapshot.accounts.values() for role in account.roles.values()]
+    return _admitting(snapshot, _calling(caller, now, code_verified), roles, wire, request, now)
+
+
+def _admitting(
+    snapshot: Snapshot, asker: _Asker, roles: Sequence[Role], wire: Wire, request: RoleRequest, now: datetime
+) -> Sequence[Role]:
+    asked = (_Asked.of(snapshot, asker, wire, replace(request, role_arn=role.arn), now) for role in roles)
+    return [each.role for each in asked if each.role is not None and each.denied() is None]
 
 
 def candidates(snapshot: Snapshot, provider_arn: str) -> Sequence[Role]:

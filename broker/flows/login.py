@@ -19,8 +19,15 @@ import msgspec
 
 from broker.directory.model import Role, Snapshot
 from broker.errors import AccessDenied, ExpiredIdentityToken
-from broker.flows.assume import Assumed, RoleRequest, assume_by_identity, roles_admitting
-from broker.flows.caller import Wire
+from broker.flows.assume import (
+    Assumed,
+    RoleRequest,
+    assume_by_caller,
+    assume_by_identity,
+    roles_admitting,
+    roles_open_to,
+)
+from broker.flows.caller import Caller, Wire, user_caller
 from broker.flows.services import Services
 from providers.contract import Identity
 
@@ -50,6 +57,8 @@ class Terminal(msgspec.Struct, frozen=True, kw_only=True):
 class Vouched(msgspec.Struct, frozen=True, kw_only=True):
     """An identity that the provider of `provider_arn` verified, and what it may ask for.
 
+    `user_arn`: the user of ours whom a password of ours proves; the roles are then those that this user may assume.
+
     `kind`: CloudTrail's word for such a user. `action`: the STS action that trust policies must allow. `roles`: those
     that the proof itself names, by ARN; None: whichever admit the identity. `duration`: what the proof says; None: an
     hour. `code_verified`: as `assume_by_identity` has it.
@@ -63,6 +72,7 @@ class Vouched(msgspec.Struct, frozen=True, kw_only=True):
     roles: tuple[str, ...] | None = None
     duration: timedelta | None = None
     code_verified: bool | None = None
+    user_arn: str | None = None
 
     def request(self, role_arn: str, duration: timedelta = _HOUR) -> RoleRequest:
         """For one role."""
@@ -128,16 +138,7 @@ async def offer(
     """
     roles: dict[str, int] = {}
     for position, each in enumerate(vouched):
-        for role in await asyncio.to_thread(
-            roles_admitting,
-            services,
-            snapshot,
-            each.identity,
-            each.provider_arn,
-            wire,
-            each.request(""),
-            code_verified=each.code_verified,
-        ):
+        for role in await asyncio.to_thread(_open_to, services, snapshot, wire, each):
             if each.roles is None or role.arn in each.roles:
                 roles.setdefault(role.arn, position)
     if not roles:
@@ -168,6 +169,15 @@ async def assume(services: Services, snapshot: Snapshot, wire: Wire, vouched: Vo
     role = snapshot.role(role_arn)
     wanted = vouched.duration or _HOUR
     duration = min(wanted, role.max_session_duration) if role is not None else wanted
+    if vouched.user_arn is not None:
+        return await assume_by_caller(
+            services,
+            snapshot,
+            _user(snapshot, vouched.user_arn),
+            wire,
+            vouched.request(role_arn, duration),
+            code_verified=vouched.code_verified,
+        )
     return await assume_by_identity(
         services,
         snapshot,
@@ -227,6 +237,22 @@ def accounts_of(snapshot: Snapshot, offer: Offer) -> Sequence[tuple[str, str | N
         (account, aliases.get(account), sorted(roles, key=lambda role: role.name.casefold()))
         for account, roles in sorted(found.items(), key=lambda item: (aliases.get(item[0]) or "~", item[0]))
     ]
+
+
+def _open_to(services: Services, snapshot: Snapshot, wire: Wire, each: Vouched) -> Sequence[Role]:
+    """The roles that the trust policies, and for a user of ours its own policies, allow."""
+    asked, verified = each.request(""), each.code_verified
+    if each.user_arn is not None:
+        user = _user(snapshot, each.user_arn)
+        return roles_open_to(services, snapshot, user, wire, asked, code_verified=verified)
+    return roles_admitting(services, snapshot, each.identity, each.provider_arn, wire, asked, code_verified=verified)
+
+
+def _user(snapshot: Snapshot, user_arn: str) -> Caller:
+    user = snapshot.user(user_arn)
+    if user is None:
+        raise AccessDenied("The user does not exist any more.")
+    return user_caller(snapshot, user, "")
 
 
 def _own(found: Offer | None, browser: str | None) -> Offer:

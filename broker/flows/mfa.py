@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from broker.directory.entries import MfaEntry
-from broker.directory.model import LdapProvider, Snapshot, User
+from broker.directory.model import LdapProvider, Snapshot, User, VirtualMfaDevice
 from broker.errors import AccessDenied
 from broker.flows.caller import Caller, Wire
 from broker.flows.guessing import Attempt
@@ -25,9 +25,9 @@ _WRONG = "MultiFactorAuthentication failed with invalid MFA one time pass code. 
 
 @dataclass(frozen=True, slots=True)
 class Presented:
-    """A device's serial number and a code, as presented."""
+    """A device's serial number and a code, as presented. None as the serial number: the only device there is."""
 
-    serial_number: str
+    serial_number: str | None
     code: str = field(repr=False)
 
 
@@ -80,8 +80,13 @@ async def judged(attempt: Attempt) -> AsyncIterator[None]:
     await attempt.succeeded()
 
 
-async def users_device(services: Services, snapshot: Snapshot, user: User, serial_number: str) -> Device | None:
-    """The user's own device of that serial number, configured or made through the API."""
+async def users_device(services: Services, snapshot: Snapshot, user: User, serial_number: str | None) -> Device | None:
+    """The user's own device of that serial number, configured or made through the API; for None the only one."""
+    if serial_number is None:
+        numbers = {*user.mfa_devices, *(each.serial_number for each in await services.entries.mfa_devices_of(user))}
+        if len(numbers) != 1:
+            return None
+        serial_number = numbers.pop()
     configured = snapshot.mfa_device(serial_number)
     if configured is not None:
         its_user = configured.account == user.account and user.name in configured.users
@@ -96,16 +101,21 @@ def device_of(services: Services, entry: MfaEntry) -> Device:
 
 
 def directory_users_device(
-    snapshot: Snapshot, provider: LdapProvider, username: str, serial_number: str
+    snapshot: Snapshot, provider: LdapProvider, username: str, serial_number: str | None
 ) -> Device | None:
-    """The device of that serial number that the configuration gives to this user of the directory.
+    """The device of that serial number that the configuration gives to this user of the directory; for None the only.
 
     Names are compared as the directory compares them.
     """
-    configured = snapshot.mfa_device(serial_number)
-    if configured is None or configured.account != provider.account:
-        return None
-    owners = (name.partition("/") for name in configured.ldap_users)
-    if any(owner == provider.name and comparable(name) == comparable(username) for owner, _, name in owners):
-        return Device(configured.arn, configured.seed)
-    return None
+    account = snapshot.account(provider.account)
+    devices = [
+        device
+        for device in (account.mfa_devices.values() if account is not None else ())
+        if serial_number in (None, device.arn) and _has(provider, username, device)
+    ]
+    return Device(devices[0].arn, devices[0].seed) if len(devices) == 1 else None
+
+
+def _has(provider: LdapProvider, username: str, device: VirtualMfaDevice) -> bool:
+    owners = (name.partition("/") for name in device.ldap_users)
+    return any(owner == provider.name and comparable(name) == comparable(username) for owner, _, name in owners)

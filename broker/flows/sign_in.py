@@ -7,11 +7,12 @@ has one text and one time.
 from collections.abc import Sequence
 from dataclasses import replace
 
-from broker.directory.model import Account, LdapProvider, Snapshot, User
+from broker.directory.model import Account, LdapProvider, Snapshot
 from broker.errors import IDPRejectedClaim, ValidationError
 from broker.flows.caller import Wire
 from broker.flows.federate import in_aws_words
 from broker.flows.guessing import even_refusals
+from broker.flows.login import Vouched
 from broker.flows.mfa import Presented, directory_users_device, judged, users_device
 from broker.flows.services import Services
 from broker.policy import Effect
@@ -19,6 +20,7 @@ from providers.contract import Identity, Password
 from providers.devices import Device
 from providers.refusal import refused
 
+LDAP_ACTION = "sts:AssumeRoleWithLDAPIdentity"
 _LDAP = ":ldap-provider/"
 
 
@@ -60,6 +62,60 @@ def _named_by_role(snapshot: Snapshot, role_arn: str) -> Sequence[LdapProvider]:
     return (found,) if found is not None else ()
 
 
+Door = LdapProvider | Account
+"""Who checks a password: a directory, or an account with users that have passwords."""
+
+
+def doors(snapshot: Snapshot) -> Sequence[Door]:
+    """All there are, directories first."""
+    accounts = sorted(snapshot.accounts.values(), key=lambda account: account.id)
+    directories = [each for account in accounts for each in account.ldap_providers.values()]
+    return [*directories, *(each for each in accounts if any(user.password_hash for user in each.users.values()))]
+
+
+def door(snapshot: Snapshot, named: str | None, role_arn: str | None) -> Door:
+    """The one that a password may go to: the named one, by ARN or account id, the role's, or the only one there is.
+
+    Raises `ValidationError` where there is no telling which.
+    """
+    known = doors(snapshot)
+    if named is not None:
+        known = [each for each in known if door_id(each) == named]
+    elif role_arn is not None and len(known) > 1:
+        known = _named_by_role(snapshot, role_arn)
+    if len(known) != 1:
+        raise ValidationError("Choose where you sign in.")
+    return known[0]
+
+
+def door_id(one: Door) -> str:
+    """What names a door."""
+    return one.arn if isinstance(one, LdapProvider) else one.id
+
+
+async def by_door(
+    services: Services, snapshot: Snapshot, one: Door, proof: Password, code: Presented | None, wire: Wire
+) -> Vouched:
+    """Somebody who may go on to choose a role. Raises as `by_directory`; `ValidationError` for a name of no session."""
+    user_arn: str | None = None
+    if isinstance(one, LdapProvider):
+        identity = await by_directory(services, snapshot, one, proof, code, wire)
+    else:
+        identity = await by_local_password(services, snapshot, one, proof, code, wire)
+        user_arn = identity.subject
+    if identity.session_name is None:
+        raise ValidationError("The user name cannot name a session; use the API, where another name can be given.")
+    return Vouched(
+        identity=identity,
+        provider_arn=one.arn if isinstance(one, LdapProvider) else user_arn or "",
+        kind="LDAPUser" if user_arn is None else "IAMUser",
+        action=LDAP_ACTION if user_arn is None else "sts:AssumeRole",
+        session_name=identity.session_name,
+        code_verified=code is not None,
+        user_arn=user_arn,
+    )
+
+
 async def by_directory(
     services: Services, snapshot: Snapshot, provider: LdapProvider, proof: Password, code: Presented | None, wire: Wire
 ) -> Identity:
@@ -86,11 +142,8 @@ async def by_directory(
 
 async def by_local_password(
     services: Services, snapshot: Snapshot, account: Account, proof: Password, code: Presented | None, wire: Wire
-) -> User:
-    """A user of the account who has a password, and the device where a code is given.
-
-    Raises as `by_directory`.
-    """
+) -> Identity:
+    """A user of the account who has a password; the subject is the user's ARN. Raises as `by_directory`."""
     with in_aws_words(rejected=IDPRejectedClaim):
         async with even_refusals():
             attempt = await services.guessing.attempt(account.id, proof.username, wire.source_ip)
@@ -99,9 +152,10 @@ async def by_local_password(
                 user = snapshot.user(identity.subject)
                 if user is None:
                     raise refused("unknown_user")
-                if code is not None:
-                    await _use(services, await users_device(services, snapshot, user, code.serial_number), code)
-                return user
+                if code is None:
+                    return identity
+                await _use(services, await users_device(services, snapshot, user, code.serial_number), code)
+                return replace(identity, methods=identity.methods | {"otp"})
 
 
 async def _use(services: Services, device: Device | None, code: Presented) -> None:

@@ -47,6 +47,7 @@ class Visit:
     `host` and `path`: as asked for, with the query. `browser`: the secret in its cookie, for the logins of an hour.
     `recorded`: whether the visit is one for the audit trail: an authentication, a denial, a mint. `sent_from`:
     whose page sent the browser here, as it says itself (`Sec-Fetch-Site`). `given`: a new secret for its cookie.
+    `again`: the page for a refusal after which the person may try once more, in place of the general one.
     """
 
     call: Call
@@ -58,6 +59,7 @@ class Visit:
     recorded: bool
     sent_from: str | None = None
     given: str | None = None
+    again: Callable[[BrokerError], Page | None] | None = None
 
     @property
     def misplaced(self) -> str | None:
@@ -151,6 +153,8 @@ class PageFace:
             error = await call.settle(self.trail, self.random, error)
         telemetry.answered("pages", name, "-" if error is None else error.code, time.perf_counter() - started)
         logs.REQUEST_ID.reset(reset)
+        if error is not None:
+            answer = visit.again(error) if visit.again is not None else None
         response = _response(answer, error, request_id, urlsplit(settings.public_url).path, json=json)
         if visit.given is not None and error is None:
             response.set_cookie(
@@ -183,7 +187,7 @@ def _response(
         return web.Response(
             status=error.status, body=body, content_type=render.JSON_TYPE, headers={"Cache-Control": "no-store"}
         )
-    if error is not None or answer is None:
+    if answer is None:
         return views.failure(error or InternalFailure(), request_id).response(base)
     if isinstance(answer, Document):
         body = render.success(answer.action, answer.result, request_id, json=True)

@@ -1,7 +1,8 @@
 """The role picker of every way to sign in; what is chosen there is credentials on a page, or a code for a terminal."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 from broker.api import params
@@ -17,7 +18,7 @@ from broker.flows import login
 from broker.flows.assume import Assumed
 from broker.flows.login import Offer, Terminal, Vouched
 
-_OWN_PAGES = (None, "same-origin")
+OWN_PAGES = (None, "same-origin")
 """`Sec-Fetch-Site` of our own forms; older browsers send none."""
 _B64URL = r"[A-Za-z0-9_-]+"
 
@@ -98,7 +99,7 @@ async def choose(visit: Visit) -> Page | Redirect:
     """
     call = visit.call
     request = params.parse(_Chosen, visit.parameters)
-    if visit.sent_from not in _OWN_PAGES:
+    if visit.sent_from not in OWN_PAGES:
         raise AccessDenied("The form was sent from another site.")
     offer = await login.offered(call.services, request.ticket, visit.browser)
     if offer.by(request.role) is None:
@@ -146,7 +147,21 @@ async def _assume(visit: Visit, vouched: Vouched, role_arn: str) -> Assumed:
     return assumed
 
 
+def vouched_identity(visit: Visit, vouched: Vouched) -> Mapping[str, Any]:
+    """`userIdentity` of whoever signed in."""
+    user = visit.call.snapshot.user(vouched.user_arn) if vouched.user_arn is not None else None
+    if user is None:
+        return federated_identity(vouched.kind, vouched.identity, vouched.provider_arn)
+    return {
+        "type": "IAMUser",
+        "principalId": user.unique_id,
+        "arn": user.arn,
+        "accountId": user.account,
+        "userName": user.name,
+    }
+
+
 def _put_on_record(visit: Visit, vouched: Vouched, role_arn: str) -> None:
     event = visit.call.event
-    event.identity = federated_identity(vouched.kind, vouched.identity, vouched.provider_arn)
+    event.identity = vouched_identity(visit, vouched)
     event.parameters = {"roleArn": role_arn, "principalArn": vouched.provider_arn}

@@ -5,7 +5,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from urllib.parse import urlsplit
 
-from broker.api.pages.html import Content, Markup, element, join
+from broker.api.pages.html import Attributes, Content, Markup, element, join
 from broker.api.pages.layout import Page
 from broker.clock import iso8601
 from broker.directory.model import Role
@@ -29,6 +29,73 @@ def failure(error: BrokerError, request_id: str) -> Page:
             element("p", None, sentence),
             _facts({"Code": error.code, "Request": request_id}),
         ],
+    )
+
+
+def sign_in(
+    choices: Mapping[str, str], *, provider: str, role: str, username: str, error: BrokerError | None, action: str
+) -> Page:
+    """Name, password and code. `choices`: where one may sign in, by what the form sends for it."""
+    title = "Sign in"
+    if not choices:
+        text = "There is no directory, and no user with a password, in the configuration."
+        return Page(title=title, content=[element("h1", None, title), element("p", None, text)])
+    failed = error is not None
+    fields = [
+        _choice(choices, provider),
+        _field("username", "User name", {"autocomplete": "username", "value": username, "autofocus": not failed}),
+        _field("password", "Password", {"type": "password", "autocomplete": "current-password", "autofocus": failed}),
+        _field(
+            "code",
+            "One-time code",
+            {"autocomplete": "one-time-code", "inputmode": "numeric", "required": False},
+            "If you have a device for them.",
+        ),
+        _field("device", "Device", {"autocomplete": "off", "required": False}, "Only if you have several: its name."),
+        element("input", {"type": "hidden", "name": "role", "value": role}) if role else None,
+    ]
+    return Page(
+        title=title,
+        status=error.status if error is not None else 200,
+        content=[
+            element("h1", None, title),
+            element("p", {"class": "bad", "role": "alert"}, error.message) if error is not None else None,
+            element("p", {"class": "quiet"}, "For the role ", element("span", {"class": "id"}, role)) if role else None,
+            element(
+                "form",
+                {"method": "post", "action": action},
+                *fields,
+                element("div", {"class": "actions"}, element("button", {"type": "submit"}, "Sign in")),
+            ),
+        ],
+    )
+
+
+def _choice(choices: Mapping[str, str], chosen: str) -> Markup:
+    """A list, unless there is no choice; nothing is chosen beforehand, for a password must not go astray."""
+    if len(choices) == 1:
+        return element("input", {"type": "hidden", "name": "provider", "value": next(iter(choices))})
+    options = [
+        element("option", {"value": value, "selected": value == chosen}, name)
+        for value, name in {"": "Choose…", **choices}.items()
+    ]
+    return element(
+        "div",
+        {"class": "field"},
+        element("label", {"for": "provider"}, "Sign in with"),
+        element("select", {"id": "provider", "name": "provider", "required": True}, *options),
+    )
+
+
+def _field(name: str, label: str, attributes: Attributes, hint: str | None = None) -> Markup:
+    described: Attributes = {"aria-describedby": f"{name}-hint"} if hint is not None else {}
+    common: Attributes = {"id": name, "name": name, "type": "text", "required": True, "spellcheck": "false"}
+    return element(
+        "div",
+        {"class": "field"},
+        element("label", {"for": name}, label),
+        element("input", {**common, "autocapitalize": "none", **described, **attributes}),
+        element("p", {"class": "quiet", "id": f"{name}-hint"}, hint) if hint is not None else None,
     )
 
 

@@ -69,7 +69,7 @@ async def run(call: Call, request: Request) -> Result:
             external_id=request.external_id,
             source_identity=request.source_identity,
         ),
-        code_verified=shown is not None,
+        code_verified=True if shown is not None else None,
     )
     record_role_session(call, assumed)
     return {

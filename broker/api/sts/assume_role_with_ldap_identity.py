@@ -3,11 +3,10 @@
 An action of MinIO's; what MinIO's clients send is a valid request. AWS has none like it.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
 
+from broker.api.events import federated_identity
 from broker.api.params import many, param, structure
 from broker.api.query import Action, Call, Result
 from broker.api.rules import TAG_KEY, arn, seconds, text
@@ -29,10 +28,9 @@ from broker.audit import cleaned
 from broker.errors import IDPRejectedClaim, ValidationError
 from broker.flows.assume import RoleRequest, assume_by_identity, with_only_role
 from broker.flows.mfa import presented
-from broker.flows.sign_in import by_directory, ldap_provider
+from broker.flows.sign_in import LDAP_ACTION, by_directory, ldap_provider
 from providers.contract import Identity, Password
 
-_ACTION = "sts:AssumeRoleWithLDAPIdentity"
 _NAMELESS = frozenset({"unknown_user", "malformed", "delayed"})
 """Refusals where the name may be anything, a password typed into the wrong field included."""
 
@@ -73,11 +71,16 @@ async def run(call: Call, request: Request) -> Result:
         identity = await by_directory(services, snapshot, provider, proof, shown, call.wire)
     except IDPRejectedClaim as error:
         if error.detail is not None and error.detail["reason"] not in _NAMELESS:
-            call.event.identity = _person(provider.arn, request.username)
+            # Nobody vouched for the name.
+            call.event.identity = {
+                "type": "LDAPUser",
+                "userName": cleaned(request.username),
+                "identityProvider": provider.arn,
+            }
         raise
-    call.event.identity = _person(provider.arn, identity.attributes["ldap:username"][0], identity)
+    call.event.identity = federated_identity("LDAPUser", identity, provider.arn)
     asked = RoleRequest(
-        action=_ACTION,
+        action=LDAP_ACTION,
         role_arn=named or "",
         session_name=_session_name(request, identity),
         duration=request.duration,
@@ -108,14 +111,6 @@ def _session_name(request: Request, identity: Identity) -> str:
     if name is None:
         raise ValidationError("RoleSessionName is required: the user name is not a valid one.")
     return name
-
-
-def _person(provider_arn: str, name: str, identity: Identity | None = None) -> Mapping[str, Any]:
-    """`userIdentity`, shaped as CloudTrail's of a `SAMLUser`; without an identity nobody vouched for the name."""
-    person = {"type": "LDAPUser", "userName": cleaned(name), "identityProvider": provider_arn}
-    if identity is not None:
-        person["principalId"] = f"{provider_arn}:{cleaned(identity.subject)}"
-    return person
 
 
 ACTION = Action(

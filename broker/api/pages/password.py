@@ -1,0 +1,96 @@
+"""`/login`: user name, password and perhaps a one-time code, then on to the role picker."""
+
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+import msgspec
+
+from broker.api import params
+from broker.api.pages import views
+from broker.api.pages.face import Redirect, Visit
+from broker.api.pages.layout import Page
+from broker.api.pages.roles import OWN_PAGES, pick_role, vouched_identity
+from broker.api.params import param
+from broker.api.rules import text
+from broker.directory.model import LdapProvider
+from broker.errors import AccessDenied, BrokerError, IDPCommunicationError, IDPRejectedClaim, ValidationError
+from broker.flows import login, sign_in
+from broker.flows.mfa import Presented
+from providers.contract import Password
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shown:
+    """What may stand in the address: where to sign in, and the role that is wanted."""
+
+    provider: str = param("provider", text(0, 2048), default="")
+    role: str = param("role", text(0, 2048), default="")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sent(Shown):
+    """The form. `device`: name or serial number, for who has several."""
+
+    username: str = param("username", text(0, 256))
+    password: str = param("password", text(0, 1024), secret=True)
+    code: str = param("code", text(0, 32), default="", secret=True)
+    device: str = param("device", text(0, 256), default="")
+
+
+async def show(visit: Visit) -> Page | Redirect:
+    """`GET /login`: the form."""
+    if visit.misplaced is not None:
+        return Redirect(url=visit.misplaced)
+    visit.known_browser()
+    return _form(visit, params.parse(Shown, visit.parameters))
+
+
+async def enter(visit: Visit) -> Redirect:
+    """`POST /login`: verify, then to the roles; to `role` alone where one is wanted."""
+    call = visit.call
+    sent = params.parse(Sent, visit.parameters)
+    if visit.sent_from not in OWN_PAGES:
+        raise AccessDenied("The form was sent from another site.")
+    visit.again = lambda error: _form(visit, sent, error) if isinstance(error, _MAY_TRY_AGAIN) else None
+    door = sign_in.door(call.snapshot, sent.provider or None, sent.role or None)
+    call.event.account = door.account if isinstance(door, LdapProvider) else door.id
+    call.event.additional["MFAUsed"] = "Yes" if sent.code else "No"
+    vouched = await sign_in.by_door(
+        call.services, call.snapshot, door, Password(sent.username, sent.password), _code(visit, sent, door), call.wire
+    )
+    call.event.identity = vouched_identity(visit, vouched)
+    if sent.role:
+        vouched = msgspec.structs.replace(vouched, roles=(sent.role,))
+    browser = login.fingerprint(visit.known_browser())
+    return await pick_role(visit, [vouched], browser=browser, terminal=None)
+
+
+_MAY_TRY_AGAIN = (IDPRejectedClaim, IDPCommunicationError, ValidationError)
+
+
+def _code(visit: Visit, sent: Sent, door: sign_in.Door) -> Presented | None:
+    code = sent.code.replace(" ", "")  # as authenticators show it
+    if not code:
+        return None
+    if not sent.device or sent.device.startswith("arn:"):
+        return Presented(sent.device or None, code)
+    partition = visit.call.snapshot.settings.sts.partition
+    account = door.account if isinstance(door, LdapProvider) else door.id
+    return Presented(f"arn:{partition}:iam::{account}:mfa/{sent.device}", code)
+
+
+def _form(visit: Visit, shown: Shown, error: BrokerError | None = None) -> Page:
+    """The form, filled in as before but for the secrets."""
+    snapshot = visit.call.snapshot
+    choices = {
+        sign_in.door_id(each): each.name if isinstance(each, LdapProvider) else each.alias or f"Account {each.id}"
+        for each in sign_in.doors(snapshot)
+    }
+    return views.sign_in(
+        choices,
+        provider=shown.provider,
+        role=shown.role,
+        username=shown.username if isinstance(shown, Sent) else "",
+        error=error,
+        action=f"{urlsplit(visit.public_url).path}/login",
+    )
