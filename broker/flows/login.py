@@ -143,7 +143,10 @@ async def offer(
                 roles.setdefault(role.arn, position)
     if not roles:
         action = vouched[0].action if vouched else "sts:AssumeRole"
-        raise AccessDenied(f"Not authorized to perform {action}", detail={"note": "No role admits this identity."})
+        raise AccessDenied(
+            f"Not authorized to perform {action}: you are signed in, but no role admits you.",
+            detail={"note": "No role admits this identity."},
+        )
     content = Offer(vouched=tuple(vouched), roles=tuple(roles.items()), browser=browser, terminal=terminal)
     return await services.tickets.issue(_OFFER, content, ttl=CHOOSE_WITHIN)
 

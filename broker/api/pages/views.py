@@ -111,7 +111,7 @@ def roles(
         element(
             "fieldset",
             None,
-            element("legend", None, alias or f"Account {account}", _id(account) if alias else None),
+            element("legend", None, *([alias, " ", _id(account)] if alias else [f"Account {account}"])),
             *(_role(each) for each in members),
         )
         for account, alias, members in accounts
@@ -152,7 +152,7 @@ def _terminal(terminal: Terminal) -> Markup:
     return element(
         "div",
         {"class": "words"},
-        element("p", None, "The credentials go to the command line that shows these words:"),
+        element("p", None, "The credentials go to the command line that shows this:"),
         element("p", None, element("strong", None, terminal.words)),
         element("p", None, "If you did not just start ", element("code", None, "sojourn login"), ", close this page."),
     )
