@@ -122,13 +122,25 @@ async def verify_for_all(
     return await _restated(saml, snapshot, _configured(snapshot, provider_arn), identity, unsolicited=False)
 
 
-async def verify_unsolicited(saml: SamlFederation, snapshot: Snapshot, raw_response: str) -> Mapping[str, SamlIdentity]:
-    """As `verify_for_all`, for a response that nobody asked for: by providers that allow such ones."""
+async def verify_unsolicited(
+    saml: SamlFederation,
+    snapshot: Snapshot,
+    raw_response: str,
+    *,
+    account: str | None = None,
+    allow_unsolicited: bool = False,
+) -> Mapping[str, SamlIdentity]:
+    """As `verify_for_all`, for a response that answers no request: by its issuer, at providers that allow such ones.
+
+    `account`: whose providers alone are asked. `allow_unsolicited`: whether all of them allow it.
+    """
     with in_aws_words():
         issuer = await saml.issuer_of(raw_response)
     refusal: BrokerError = InvalidIdentityToken("Issuer not present in specified provider")
     tried: list[SamlProvider] = []
     for configured in _all(snapshot):
+        if account is not None and configured.account != account:
+            continue
         if any(_same_metadata(configured, each) for each in tried):
             continue
         try:
@@ -137,7 +149,7 @@ async def verify_unsolicited(saml: SamlFederation, snapshot: Snapshot, raw_respo
                 continue
         except ProviderUnavailable:
             continue  # reported to the operator; the others serve
-        if not configured.allow_idp_initiated:
+        if not (allow_unsolicited or configured.allow_idp_initiated):
             refusal = InvalidIdentityToken(
                 "Sign-in must begin here: this identity provider may not send responses that were not asked for.",
                 detail={"reason": "unsolicited"},
@@ -145,11 +157,11 @@ async def verify_unsolicited(saml: SamlFederation, snapshot: Snapshot, raw_respo
             continue
         tried.append(configured)
         try:
-            identity = await verify(saml, snapshot, configured.arn, raw_response)
+            identity = await verify(saml, snapshot, configured.arn, raw_response, allow_unsolicited=True)
         except InvalidIdentityToken as error:
             refusal = error
             continue
-        return await _restated(saml, snapshot, configured, identity, unsolicited=True)
+        return await _restated(saml, snapshot, configured, identity, unsolicited=not allow_unsolicited)
     raise refusal
 
 

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import json
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -11,6 +12,7 @@ import jwt
 import pytest
 from botocore.exceptions import ClientError
 
+from tests.end_to_end.person import Person
 from tests.end_to_end.refusals import refused
 from tests.end_to_end.saml_world import (
     CORP,
@@ -308,3 +310,54 @@ def test_a_provider_with_broken_metadata_is_reported_and_the_others_serve(
                 assume(gateway.client(), "elsewhere", corporation.response("elsewhere", provider=PORTAL), PORTAL)
             assert f"{PORTAL} cannot be used" in gateway.log
             assert f"{CORP} cannot be used" not in gateway.log
+
+
+class TestTokenExchange:
+    """RFC 8693: an assertion for a bearer token, and for credentials."""
+
+    TYPE = "urn:ietf:params:oauth:token-type:saml2"
+
+    def exchange(self, gateway: Gateway, assertion: str, role: str = "deploy", **more: str) -> tuple[int, Any]:
+        form = {
+            "grant_type": "urn:ietf:params:oauth:grant-type:token-exchange",
+            "subject_token": assertion,
+            "subject_token_type": self.TYPE,
+            "resource": role_arn(role, DEV),
+        } | more
+        answer = Person(gateway.url).post("/oauth2/token", form)
+        return answer.status, json.loads(answer.text)
+
+    @pytest.mark.parametrize("url_safe", [False, True])
+    def test_credentials(self, gateway: Gateway, corporation: Corporation, url_safe: bool) -> None:
+        response = corporation.response(more={f"{AWS}SessionDuration": ["900"]})
+        if url_safe:
+            response = response.replace("+", "-").replace("/", "_").rstrip("=")
+        wanted = "urn:sojourn:params:oauth:token-type:aws-credentials"
+        status, answer = self.exchange(gateway, response, requested_token_type=wanted)
+        assert status == 200, answer
+        assert answer["expires_in"] == 900
+        identity = gateway.client(credentials=answer["aws_credentials"]).get_caller_identity()
+        assert identity["Arn"].endswith("assumed-role/deploy/alice@example.test")
+        assert gateway.audit[-2]["userIdentity"]["type"] == "SAMLUser"
+        status, answer = self.exchange(gateway, response)
+        assert (status, answer["error"]) == (400, "invalid_grant")
+
+    def test_refused(self, gateway: Gateway, corporation: Corporation) -> None:
+        for response, role, error in (
+            (corporation.response("deploy"), "everything", "access_denied"),
+            (corporation.response("elsewhere"), "elsewhere", "access_denied"),
+            (corporation.response(signed=()), "deploy", "invalid_grant"),
+            (corporation.response(issuer="https://other.test"), "deploy", "invalid_grant"),
+            ("AAAA", "deploy", "invalid_grant"),
+        ):
+            status, answer = self.exchange(gateway, response, role)
+            assert (status, answer["error"]) == (400, error), answer
+        status, answer = self.exchange(gateway, corporation.response(), sojourn_session_name="somebody")
+        assert (status, answer["error"]) == (400, "invalid_request")
+        status, answer = self.exchange(gateway, corporation.response(), sojourn_session_name="alice@example.test")
+        assert status == 200
+
+    def test_other_kinds_of_token_stay_short(self, gateway: Gateway) -> None:
+        kind = "urn:ietf:params:oauth:token-type:id_token"
+        status, answer = self.exchange(gateway, "A" * 20_001, subject_token_type=kind)
+        assert (status, answer["error"]) == (400, "invalid_request")

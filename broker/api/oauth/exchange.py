@@ -1,7 +1,7 @@
 """The parameters of a token exchange and its story (RFC 8693 §2): a subject token becomes a role session.
 
 The same flow as the STS actions, by another door: `id_token` and `jwt` are AssumeRoleWithWebIdentity, `access_token`
-is AssumeRole.
+is AssumeRole, `saml2` AssumeRoleWithSAML.
 """
 
 import re
@@ -28,12 +28,14 @@ from broker.api.sts.shapes import HOUR, POLICY, SESSION_NAME, record_role_sessio
 from broker.arn import Arn
 from broker.clock import iso8601
 from broker.errors import AccessDenied, ExpiredToken, InvalidClientTokenId, ValidationError
+from broker.flows import saml
 from broker.flows.assume import Assumed, RoleRequest, assume_by_caller, assume_by_identity
 from broker.flows.caller import Caller
 from broker.flows.federate import web_identity
 from broker.sessions.model import TokenUse
 
 GRANT_TYPE = "urn:ietf:params:oauth:grant-type:token-exchange"
+SAML2 = "urn:ietf:params:oauth:token-type:saml2"
 ACCESS_TOKEN = "urn:ietf:params:oauth:token-type:access_token"
 AWS_CREDENTIALS = "urn:sojourn:params:oauth:token-type:aws-credentials"
 
@@ -48,6 +50,8 @@ AUDITED = (
 _OWN_PREFIX = "sojourn_"
 _NARROWING = frozenset({"audience", "actor_token", "actor_token_type"})
 _SIGNATURE = "AWS4-"
+_LONGEST_JWT = 20_000
+_FROM_BASE64URL = str.maketrans("-_", "+/")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +59,7 @@ class Request:
     """The parameters of a token exchange."""
 
     grant_type: str = param("grant_type", text(1, 255))
-    subject_token: str = param("subject_token", stripped(4, 20_000), secret=True)
+    subject_token: str = param("subject_token", stripped(4, 100_000), secret=True)
     subject_token_type: str = param("subject_token_type", text(1, 255))
     requested_token_type: str = param(
         "requested_token_type", choice(ACCESS_TOKEN, AWS_CREDENTIALS), default=ACCESS_TOKEN
@@ -89,6 +93,8 @@ async def exchange(call: Call, received: Received, parameters: Mapping[str, str]
     role_arn = _role(request.resource)
     if request.subject_token_type not in _SUBJECTS:
         raise ValidationError(f"The subject_token_type must be one of {', '.join(_SUBJECTS)}")
+    if request.subject_token_type != SAML2 and len(request.subject_token) > _LONGEST_JWT:
+        raise ValidationError(f"The subject_token is longer than {_LONGEST_JWT} characters")
     presented = received.http.header("authorization")
     if presented is not None and not presented.startswith(_SIGNATURE):
         raise UnsupportedClientAuthentication
@@ -154,6 +160,41 @@ async def _by_id_token(call: Call, _received: Received, request: Request, role_a
     return _Subject(identity.subject, ask, assume)
 
 
+async def _by_saml_response(call: Call, _received: Received, request: Request, role_arn: Arn) -> _Subject:
+    """A Response in base64 or base64url, as it would be posted to /saml/acs. Its own session name is the session's."""
+    identities = await saml.verify_unsolicited(
+        call.services.saml,
+        call.snapshot,
+        _base64(request.subject_token),
+        account=role_arn.account,
+        allow_unsolicited=True,
+    )
+    provider_arn, identity = next(iter(identities.items()))
+    for each, named in identities.items():
+        if (str(role_arn), each) in named.roles:
+            provider_arn, identity = each, named
+    call.event.identity = federated_identity("SAMLUser", identity, provider_arn)
+    if (str(role_arn), provider_arn) not in identity.roles:
+        raise AccessDenied(f"Not authorized to perform {saml.ACTION}")
+    if request.session_name not in (None, identity.session_name):
+        raise ValidationError("The session name of a SAML subject token is in its RoleSessionName attribute.")
+
+    def ask(asked: RoleRequest) -> RoleRequest:
+        return replace(
+            asked,
+            action=saml.ACTION,
+            at_most=identity.session_duration,
+            tags=tuple(identity.session_tags.items()),
+            transitive_tag_keys=identity.transitive_tag_keys,
+            source_identity=identity.source_identity,
+        )
+
+    async def assume(asked: RoleRequest) -> Assumed:
+        return await assume_by_identity(call.services, call.snapshot, identity, provider_arn, call.wire, asked)
+
+    return _Subject(identity.session_name or identity.subject, ask, assume)
+
+
 async def _by_session_token(call: Call, received: Received, request: Request, _role_arn: Arn) -> _Subject:
     caller = await _holder(call, received, request.subject_token)
     if (caller.session.kind if caller.session is not None else None) not in assume_role.ACTION.callers:
@@ -188,8 +229,15 @@ async def _holder(call: Call, received: Received, subject_token: str) -> Caller:
 _SUBJECTS: Mapping[str, Callable[[Call, Received, Request, Arn], Awaitable[_Subject]]] = {
     "urn:ietf:params:oauth:token-type:id_token": _by_id_token,
     "urn:ietf:params:oauth:token-type:jwt": _by_id_token,
+    SAML2: _by_saml_response,
     ACCESS_TOKEN: _by_session_token,
 }
+
+
+def _base64(token: str) -> str:
+    """Base64url, with padding or without, as base64; base64 stays what it is."""
+    text = "".join(token.split()).translate(_FROM_BASE64URL)
+    return text + "=" * (-len(text) % 4)
 
 
 def _understood(parameters: Mapping[str, str]) -> Mapping[str, str]:
