@@ -19,13 +19,16 @@ TEMPORARY = "ASIA"
 _ACCESS_KEY_ID = re.compile(r"[A-Z0-9]{4}[A-Z2-7]{16}")
 _ACCOUNT_MASK = 0x7FFFFFFFFF80
 _VARIANT = "89ab"
+_BASE32 = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
+_PAIRS = [first + second for first in _BASE32 for second in _BASE32]
+"""Two characters of base32 (RFC 4648 §6) for each ten bits."""
 
 
 def access_key_id(prefix: str, account: str, random: Random) -> str:
     """A new access key id of `account`; `prefix` is `AKIA` or `ASIA`."""
     noise = int.from_bytes(random(10))
     number = (1 << 79) | (int(account) << 39) | (noise & ((1 << 39) - 1))
-    return prefix + base64.b32encode(number.to_bytes(10)).decode("ascii")
+    return prefix + "".join([_PAIRS[number >> shift & 1023] for shift in range(70, -10, -10)])
 
 
 def account_of(key_id: str) -> str | None:

@@ -38,6 +38,9 @@ def is_tag_text(text: str) -> bool:
     return all(c <= "\uffff" and (c in "_.:/=+-@" or unicodedata.category(c)[0] in "LZN") for c in text)
 
 
+_NONE = SessionTags({}, {}, (), ())
+
+
 def combine(tags: Sequence[tuple[str, str]], transitive_keys: Collection[str], session: Session | None) -> SessionTags:
     """Join requested tags with those that the calling session hands down.
 
@@ -45,6 +48,9 @@ def combine(tags: Sequence[tuple[str, str]], transitive_keys: Collection[str], s
         InvalidParameterValue: a key twice, reserved, transitive without being a tag, or in conflict with one inherited;
             or characters that no tag may hold, which claims and attributes of a provider can have.
     """
+    inherited = handed_down(session)
+    if not (tags or transitive_keys or inherited):
+        return _NONE
     for key, value in tags:
         if not (key and is_tag_text(key) and is_tag_text(value)):
             raise InvalidParameterValue(
@@ -62,7 +68,6 @@ def combine(tags: Sequence[tuple[str, str]], transitive_keys: Collection[str], s
         )
     if not transitive.keys() <= requested.keys():
         raise InvalidParameterValue("The specified transitive tag key must be included in the requested tags.")
-    inherited = handed_down(session)
     if requested.keys() & {key.casefold() for key in inherited}:
         raise InvalidParameterValue(
             "One of the specified transitive tag keys can't be set because it conflicts "

@@ -406,7 +406,7 @@ def test_no_text_raises_anything_else(text: str, kind: Kind) -> None:
     try:
         parse(text, kind)
     except PolicyError as error:
-        assert error.faults  # noqa: PT017
+        assert error.faults
 
 
 @settings(deadline=None)
@@ -422,7 +422,7 @@ def test_no_value_raises_anything_else(document: dict[str, object], kind: Kind) 
     try:
         parse_value(document, kind)
     except PolicyError as error:
-        assert error.faults  # noqa: PT017
+        assert error.faults
 
 
 def test_size_leaves_white_space_out() -> None:
