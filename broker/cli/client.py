@@ -22,6 +22,15 @@ _FORM = {"Content-Type": "application/x-www-form-urlencoded; charset=utf-8"}
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 
+class Refused(click.ClickException):
+    """The gateway refused: its code and its sentence."""
+
+    def __init__(self, code: str, sentence: str) -> None:
+        super().__init__(f"{code}: {sentence}")
+        self.code = code
+        self.sentence = sentence
+
+
 def endpoint_option(function: _F) -> _F:
     """`--endpoint`, else `AWS_ENDPOINT_URL_STS`, else the default."""
     option = click.option(
@@ -114,6 +123,6 @@ def _answer(
         raise click.ClickException(f"{endpoint} answered {answer.status} with no JSON; is it a gateway?") from None
     if answer.status != 200:
         refusal = decoded.get("Error", {})
-        raise click.ClickException(f"{refusal.get('Code', answer.status)}: {refusal.get('Message', answer.reason)}")
+        raise Refused(str(refusal.get("Code", answer.status)), refusal.get("Message", answer.reason))
     result: dict[str, Any] = decoded[f"{action}Response"].get(f"{action}Result", {})
     return result

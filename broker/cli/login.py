@@ -1,7 +1,7 @@
-"""`sojourn login`: sign in as a person, with a browser, to a role's credentials.
+"""`sojourn login`: sign in as a person, with a browser or a password, to a role's credentials.
 
-The program keeps a random verifier and sends its hash along; the code that comes back is worth nothing without the
-verifier, whoever else on this machine sees it (RFC 7636).
+With a browser the program keeps a random verifier and sends its hash along; the code that comes back is worth nothing
+without the verifier, whoever else on this machine sees it (RFC 7636).
 """
 
 import base64
@@ -13,6 +13,7 @@ from urllib.parse import urlencode
 
 import click
 
+from broker.cli import password
 from broker.cli.client import endpoint_option, post, require_address
 from broker.cli.credentials import format_options, shared_credentials_file, show, write_profile
 from broker.cli.loopback import Listener
@@ -22,12 +23,18 @@ _WITHIN_SECONDS = 15 * 60.0
 
 @click.command()
 @click.option("--saml", "saml_provider", metavar="PROVIDER_ARN", help="Sign in at this SAML identity provider.")
+@click.option("--ldap", "ldap_provider", metavar="PROVIDER_ARN", help="Sign in with a password of this directory.")
+@click.option("--role", metavar="ROLE_ARN", help="With --ldap: the role; else you choose.")
+@click.option("--serial-number", metavar="DEVICE_ARN", help="With --ldap: ask for a code of this MFA device.")
 @endpoint_option
 @click.option("--no-browser", is_flag=True, help="Print the address to open, and ask for the code that it ends with.")
 @click.option("--profile", metavar="NAME", help="Keep the credentials in the AWS credentials file, under this profile.")
 @format_options
 def command(
     saml_provider: str | None,
+    ldap_provider: str | None,
+    role: str | None,
+    serial_number: str | None,
     endpoint: str,
     no_browser: bool,
     profile: str | None,
@@ -39,15 +46,22 @@ def command(
     \b
     eval "$(sojourn login --saml arn:aws:iam::111122223333:saml-provider/corp --format export)"
     sojourn login --saml arn:aws:iam::111122223333:saml-provider/corp --profile work
+    sojourn login --ldap arn:aws:iam::111122223333:ldap-provider/corp --profile work
     """
-    if saml_provider is None:
-        raise click.UsageError("Name where to sign in: --saml PROVIDER_ARN")
+    if (saml_provider is None) == (ldap_provider is None):
+        raise click.UsageError("Name where to sign in: --saml PROVIDER_ARN or --ldap PROVIDER_ARN")
+    if ldap_provider is None and (role is not None or serial_number is not None):
+        raise click.UsageError("--role and --serial-number belong to --ldap")
     if profile is not None and not (
         profile.isprintable() and profile.strip() == profile and not set(profile) & {*"[]"}
     ):
         raise click.BadParameter("must be a name without brackets", param_hint="--profile")
     require_address(endpoint)
-    result = _by_browser(endpoint, f"{endpoint.rstrip('/')}/saml/login", {"provider": saml_provider}, alone=no_browser)
+    if ldap_provider is not None:
+        result = password.sign_in(endpoint, ldap_provider, role, serial_number)
+    else:
+        address = f"{endpoint.rstrip('/')}/saml/login"
+        result = _by_browser(endpoint, address, {"provider": saml_provider or ""}, alone=no_browser)
     if profile is None:
         show(result, shape, as_json=as_json)
         return
