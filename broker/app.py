@@ -14,6 +14,7 @@ from aiohttp import web
 
 from broker import telemetry
 from broker.api import iam, sts
+from broker.api.authz.face import AuthzFace
 from broker.api.connections import Connections
 from broker.api.health import Health
 from broker.api.oauth.face import OAuthFace
@@ -88,6 +89,7 @@ def build(
     )
     query = QueryFace(services, {sts.VERSION: sts.SERVICE, iam.VERSION: iam.SERVICE}, trail, random)
     oauth = OAuthFace(services, trail, random)
+    authz = AuthzFace(services, trail, random)
     pages = PageFace(services, trail, random)
     health = Health(store.ping, keyring)
     well_known = WellKnown(settings.public_url, keyring)
@@ -101,6 +103,7 @@ def build(
         web.get("/", query.handle, allow_head=False),
         web.post("/", query.handle),
         web.post("/oauth2/token", oauth.token),
+        web.post("/authorize", authz.authorize),
         web.get("/saml/metadata", SamlMetadata(services).document),
         web.get("/saml/login", pages.door("BeginSamlSignIn", saml_login.begin, recorded=False), allow_head=False),
         web.post("/saml/acs", pages.door("SamlSignIn", saml_acs.receive)),

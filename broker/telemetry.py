@@ -16,6 +16,7 @@ _SECONDS = Histogram(
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5),
 )
 SESSIONS_MINTED = Counter("sojourn_sessions_minted_total", "Sessions minted", ["kind"])
+DECISIONS = Counter("sojourn_decisions_total", "Decisions given to others", ["door", "decision"])
 CONFIGURATION_LOADED = Gauge(
     "sojourn_configuration_loaded_timestamp_seconds",
     "When the configuration in force was loaded",

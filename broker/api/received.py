@@ -30,9 +30,13 @@ class Received:
 
 
 async def receive(
-    request: web.Request, request_id: str, trusted_proxies: Sequence[IPv4Network | IPv6Network]
+    request: web.Request,
+    request_id: str,
+    trusted_proxies: Sequence[IPv4Network | IPv6Network],
+    *,
+    encoded: bool = False,
 ) -> Received:
-    """Read the body within its limits.
+    """Read the body within its limits. `encoded`: it may be, for nobody here reads more than its hash.
 
     Raises:
         ValidationError: the body is encoded.
@@ -42,7 +46,7 @@ async def receive(
     raw_path, _, raw_query = request.raw_path.partition("?")
     http = HttpRequest(request.method, raw_path, raw_query, list(request.headers.items()))
     body = b""
-    if "content-encoding" in http.values:
+    if "content-encoding" in http.values and not encoded:
         raise ValidationError("Content-Encoding is not accepted; send the body as it is.")
     if request.can_read_body:
         signed = "authorization" in http.values or "X-Amz-Signature=" in raw_query
@@ -86,7 +90,7 @@ def _wire(
 ) -> Wire:
     """The peer, or whom a trusted proxy names: the last address in the chain that is no trusted proxy itself."""
     source_ip, secure = request.remote or "", request.secure
-    if trusted_proxies and _within(source_ip, trusted_proxies):
+    if trusted_proxies and within(source_ip, trusted_proxies):
         proto = http.header("x-forwarded-proto")
         if proto is not None:
             secure = proto.strip().lower() == "https"
@@ -95,7 +99,7 @@ def _wire(
             if not _is_address(hop):
                 break
             source_ip = hop
-            if not _within(hop, trusted_proxies):
+            if not within(hop, trusted_proxies):
                 break
     return Wire(source_ip=source_ip, secure=secure, user_agent=http.header("user-agent") or "", request_id=request_id)
 
@@ -108,7 +112,8 @@ def _is_address(text: str) -> bool:
     return True
 
 
-def _within(address: str, networks: Sequence[IPv4Network | IPv6Network]) -> bool:
+def within(address: str, networks: Sequence[IPv4Network | IPv6Network]) -> bool:
+    """Whether `address` is one, and in one of the networks."""
     if not _is_address(address):
         return False
     parsed = ip_address(address)

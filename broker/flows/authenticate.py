@@ -17,8 +17,11 @@ from broker.sessions.model import Session, SessionKind, TokenUse
 from broker.sessions.sessions import Sessions
 from broker.sessions.token import unverified_key_id
 from broker.sigv4 import (
+    AWS,
+    S3,
     HttpRequest,
     PresentedSignature,
+    Rules,
     SigningKeys,
     check_scope,
     check_time,
@@ -26,6 +29,7 @@ from broker.sigv4 import (
     present,
     signing_key,
 )
+from broker.sigv4.signature import payload_hash
 
 _NOBODYS_SECRET = secrets.token_urlsafe(30)
 
@@ -60,9 +64,53 @@ class Authenticator:
         noted(presented)
         check_time(presented, self.now())
         check_scope(presented, services=services, regions=snapshot.settings.sts.regions)
+        return await self._by_key(request, presented, payload_sha256, snapshot, AWS)
+
+    async def verify_for_others(
+        self,
+        request: HttpRequest,
+        *,
+        payload_sha256: str,
+        snapshot: Snapshot,
+        noted: Callable[[PresentedSignature], None],
+    ) -> tuple[Caller, bool]:
+        """Who signed a request that was sent to somebody else, and whether the signature covers its payload.
+
+        Any service and region may stand in the scope; S3's rules are for `s3` alone. A presigned request lives as long
+        as it says, save one for STS. As S3 demands, no `x-amz-` header is taken that was not signed: whoever passes a
+        request on could have added it.
+
+        Raises:
+            MissingAuthenticationToken, IncompleteSignature, MalformedQueryString, SignatureDoesNotMatch,
+            InvalidClientTokenId, ExpiredToken: as `verify`.
+            StoreUnavailable: a session could not be looked up.
+        """
+        presented = present(request)
+        noted(presented)
+        check_time(presented, self.now(), honour_expires=presented.service != "sts")
+        check_scope(presented, services=())
+        unsigned = [
+            name for name in request.values if name.startswith("x-amz-") and name not in presented.signed_headers
+        ]
+        if unsigned:
+            raise SignatureDoesNotMatch(
+                "There were headers present in the request which were not signed: " + ", ".join(sorted(unsigned)[:10])
+            )
+        rules = S3 if presented.service == "s3" else AWS
+        caller = await self._by_key(request, presented, payload_sha256, snapshot, rules)
+        return caller, payload_hash(presented, payload_sha256, rules) == payload_sha256
+
+    async def _by_key(
+        self,
+        request: HttpRequest,
+        presented: PresentedSignature,
+        payload_sha256: str,
+        snapshot: Snapshot,
+        rules: Rules,
+    ) -> Caller:
         if presented.access_key_id.startswith(TEMPORARY):
-            return await self._by_session(request, presented, payload_sha256, snapshot)
-        return self._by_long_term_key(request, presented, payload_sha256, snapshot)
+            return await self._by_session(request, presented, payload_sha256, snapshot, rules)
+        return self._by_long_term_key(request, presented, payload_sha256, snapshot, rules)
 
     async def bearer(self, presented: str, snapshot: Snapshot) -> Caller:
         """The holder of a bearer session token; one that is bound to signatures proves nothing here.
@@ -87,21 +135,31 @@ class Authenticator:
         return caller
 
     def _by_long_term_key(
-        self, request: HttpRequest, presented: PresentedSignature, payload_sha256: str, snapshot: Snapshot
+        self,
+        request: HttpRequest,
+        presented: PresentedSignature,
+        payload_sha256: str,
+        snapshot: Snapshot,
+        rules: Rules,
     ) -> Caller:
         key = snapshot.access_key(presented.access_key_id)
         user = snapshot.user(key.user_arn) if key is not None else None
         if key is None or user is None or not key.active:
             nobodys = signing_key(_NOBODYS_SECRET, presented.date, presented.region, presented.service)
-            matches(request, presented, payload_sha256, nobodys)
+            matches(request, presented, payload_sha256, nobodys, rules)
             raise InvalidClientTokenId
-        self._require_match(request, presented, payload_sha256, key.secret)
+        self._require_match(request, presented, payload_sha256, key.secret, rules)
         if presented.session_token is not None:
             raise InvalidClientTokenId
         return user_caller(snapshot, user, key.access_key_id)
 
     async def _by_session(
-        self, request: HttpRequest, presented: PresentedSignature, payload_sha256: str, snapshot: Snapshot
+        self,
+        request: HttpRequest,
+        presented: PresentedSignature,
+        payload_sha256: str,
+        snapshot: Snapshot,
+        rules: Rules,
     ) -> Caller:
         key_id, session_token = presented.access_key_id, presented.session_token
         if session_token is None:
@@ -117,13 +175,13 @@ class Authenticator:
         caller = caller_of(snapshot, session)
         if caller is None:
             raise InvalidClientTokenId
-        self._require_match(request, presented, payload_sha256, secret)
+        self._require_match(request, presented, payload_sha256, secret, rules)
         return caller
 
     def _require_match(
-        self, request: HttpRequest, presented: PresentedSignature, payload_sha256: str, secret: str
+        self, request: HttpRequest, presented: PresentedSignature, payload_sha256: str, secret: str, rules: Rules
     ) -> None:
-        if not matches(request, presented, payload_sha256, self.signing_keys.derive(secret, presented)):
+        if not matches(request, presented, payload_sha256, self.signing_keys.derive(secret, presented), rules):
             raise SignatureDoesNotMatch
 
 

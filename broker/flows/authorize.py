@@ -1,12 +1,13 @@
 """A caller, an action, a resource: may it? Identity policies, boundary, session policies and organisation together."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
+from broker.arn import is_account_id
 from broker.directory.model import Snapshot
-from broker.flows.caller import Caller, Wire, caller_keys, request_keys, resource_control_policies
+from broker.flows.caller import Caller, Wire, caller_keys, request_keys, resource_control_policies, time_keys
 from broker.flows.services import Services
-from broker.policy import Request, RequestContext, decide
+from broker.policy import Decision, Policy, Request, RequestContext, decide
 
 
 def authorize(
@@ -39,3 +40,63 @@ def authorize(
             asked,
             policies,
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What a resource server knows beside action and resource: condition keys, the resource's policy and its account.
+
+    No key may be one that describes the caller or the time: those are known here.
+    """
+
+    single: Mapping[str, str] = field(default_factory=dict)
+    many: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    resource_policy: Policy | None = None
+    resource_account: str | None = None
+
+
+class Judge:
+    """Decides what a verified caller may do at a resource server; what many questions share is put together once."""
+
+    __slots__ = ("_caller", "_contexts", "_keys", "_snapshot", "_surroundings")
+
+    def __init__(self, services: Services, snapshot: Snapshot, caller: Caller, surroundings: Surroundings) -> None:
+        """Raises ValueError where a key of the surroundings describes the caller or the time, or is given twice."""
+        now = services.now()
+        single, many = caller_keys(caller, now)
+        ours = {**time_keys(now), "aws:ViaAWSService": "false", **single}
+        theirs = RequestContext(surroundings.single, surroundings.many)
+        known = RequestContext(ours, many)
+        both = sorted(name for key, name in theirs.names.items() if key in known.names)
+        if both:
+            raise ValueError(f"{', '.join(both)} is known from the credentials")
+        self._snapshot = snapshot
+        self._caller = caller
+        self._surroundings = surroundings
+        self._keys = ({**ours, **surroundings.single}, {**many, **surroundings.many})
+        self._contexts: dict[str, RequestContext] = {}
+
+    def decide(self, action: str, resource: str) -> Decision:
+        """One decision over all policies of the caller, of the resource and of both their accounts.
+
+        The resource belongs to the account that was named, else to the one in its ARN, else to the caller's.
+        """
+        caller, around = self._caller, self._surroundings
+        account = around.resource_account or _account_of(resource) or caller.principal.account
+        context = self._contexts.get(account)
+        if context is None:
+            single, many = self._keys
+            context = RequestContext({**single, "aws:ResourceAccount": account}, many)
+            self._contexts[account] = context
+        asked = Request(caller.principal, action, resource, context, account)
+        policies = replace(
+            caller.policies,
+            resource=around.resource_policy,
+            rcps=resource_control_policies(self._snapshot, account),
+        )
+        return decide(asked, policies)
+
+
+def _account_of(resource: str) -> str | None:
+    parts = resource.split(":", 5)
+    return parts[4] if len(parts) == 6 and is_account_id(parts[4]) else None

@@ -137,10 +137,14 @@ def request_keys(wire: Wire, now: datetime) -> dict[str, str]:
         "aws:SourceIp": wire.source_ip,
         "aws:SecureTransport": "true" if wire.secure else "false",
         "aws:UserAgent": wire.user_agent,
-        "aws:CurrentTime": iso8601(now),
-        "aws:EpochTime": str(int(now.timestamp())),
         "aws:ViaAWSService": "false",
+        **time_keys(now),
     }
+
+
+def time_keys(now: datetime) -> dict[str, str]:
+    """The condition keys that tell the time."""
+    return {"aws:CurrentTime": iso8601(now), "aws:EpochTime": str(int(now.timestamp()))}
 
 
 def caller_keys(caller: Caller, now: datetime) -> tuple[dict[str, str], dict[str, tuple[str, ...]]]:

@@ -1,0 +1,1 @@
+"""What resource servers and reverse proxies ask: may the holder of these credentials do this?"""

@@ -1,0 +1,99 @@
+"""The doors of resource servers and reverse proxies; this face's one place that turns errors into bytes."""
+
+import logging
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from broker import ids, logs, telemetry
+from broker.api.authz.decide import Unverified, decide
+from broker.api.call import Call
+from broker.api.events import Event
+from broker.api.received import Received, receive
+from broker.audit import Trail
+from broker.errors import BrokerError, InternalFailure, ServiceUnavailable, ValidationError
+from broker.flows.caller import Wire
+from broker.flows.services import Services
+from broker.ids import Random
+from broker.sessions.keyring import KeysUnavailable
+from broker.stores.contract import StoreUnavailable
+
+log = logging.getLogger(__name__)
+
+_encode = msgspec.json.Encoder().encode
+
+
+@dataclass(frozen=True, slots=True)
+class AuthzFace:
+    """Serves `/authorize`."""
+
+    services: Services
+    trail: Trail
+    random: Random
+
+    async def authorize(self, request: web.Request) -> web.StreamResponse:
+        """Answer a resource server."""
+        answer, error, verified, request_id = await self._settled(request, "Authorize", decide)
+        if error is None:
+            return _json(200, answer, request_id)
+        status = error.status if verified else 401
+        return _json(status, {"error": {"code": error.code, "message": error.message}}, request_id)
+
+    async def _settled(
+        self,
+        request: web.Request,
+        name: str,
+        run: Callable[[Call, Received], Awaitable[Mapping[str, Any]]],
+        *,
+        encoded: bool = False,
+    ) -> tuple[Mapping[str, Any], BrokerError | None, bool, str]:
+        """The answer or what it failed with, whether the credentials in question stood, and the request's id.
+
+        Nothing escapes but cancellation.
+        """
+        started = time.perf_counter()
+        request_id = ids.request_id(self.random)
+        reset = logs.REQUEST_ID.set(request_id)
+        snapshot = self.services.directory.snapshot
+        event = Event(source="sts.amazonaws.com", name=name)
+        wire = Wire(source_ip=request.remote or "", secure=request.secure, user_agent="", request_id=request_id)
+        call = Call(self.services, snapshot, wire, event)
+        error: BrokerError | None = None
+        verified = True
+        answer: Mapping[str, Any] = {}
+        try:
+            proxies = snapshot.settings.server.trusted_proxies
+            received = await receive(request, request_id, proxies, encoded=encoded)
+            call.wire = received.wire
+            answer = await run(call, received)
+        except Unverified as unverified:
+            error, verified = unverified.refusal, False
+        except BrokerError as refusal:
+            error = refusal
+        except (StoreUnavailable, KeysUnavailable) as outage:
+            log.warning("%s: %s", name, outage)
+            error = ServiceUnavailable()
+        except TimeoutError:
+            error = ValidationError("The request body did not arrive in time.")
+        except Exception:
+            log.exception("unexpected failure in %s", name)
+            error = InternalFailure()
+
+        found = error
+        error = await call.settle(self.trail, self.random, error)
+        telemetry.answered("authz", name, "-" if error is None else error.code, time.perf_counter() - started)
+        logs.REQUEST_ID.reset(reset)
+        return answer, error, verified or error is not found, request_id
+
+
+def _json(status: int, document: Mapping[str, Any], request_id: str) -> web.Response:
+    headers = {"x-amzn-RequestId": request_id, "Cache-Control": "no-store", "Content-Type": "application/json"}
+    if status == 401:
+        headers["WWW-Authenticate"] = "AWS4-HMAC-SHA256, Bearer"
+    if status == 503:
+        headers["Retry-After"] = "1"
+    return web.Response(status=status, body=_encode(document), headers=headers)
