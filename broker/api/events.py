@@ -19,6 +19,7 @@ _TYPES = {
     PrincipalKind.ASSUMED_ROLE: "AssumedRole",
     PrincipalKind.FEDERATED_USER: "FederatedUser",
 }
+_NAMELESS = frozenset({"unknown_user", "malformed", "delayed"})
 _ENCODED_MESSAGE = " Encoded authorization failure message: "
 
 
@@ -120,3 +121,14 @@ def federated_identity(kind: str, identity: Identity, provider_arn: str) -> dict
         "userName": cleaned(identity.attributes.get("ldap:username", (subject,))[0]),
         "identityProvider": provider_arn,
     }
+
+
+def refused_identity(error: BrokerError, kind: str, name: str, provider: str) -> dict[str, Any]:
+    """CloudTrail's `userIdentity` of somebody whom `provider` knows by `name` and did not vouch for.
+
+    Without the name where nobody there has it: it may be a password, typed into the wrong field.
+    """
+    reason = error.detail.get("reason") if error.detail is not None else None
+    if reason is None or reason in _NAMELESS:
+        return {"type": "Unknown"}
+    return {"type": kind, "userName": cleaned(name), "identityProvider": provider}

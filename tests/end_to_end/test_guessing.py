@@ -62,12 +62,13 @@ def test_a_thousand_guesses_are_bounded_and_shut_nobody_out(directory: Slapd, tm
         sign_in(gateway, "alice", source=home, **ROLE)
 
         def guess(i: int) -> str:
-            return outcome(gateway, "alice", f"guess-{i}", source=f"203.0.113.{i % 250}")
+            name = ("alice", "alice@acme.test", "ALICE")[i % 3]
+            return outcome(gateway, name, f"guess-{i}", source=f"203.0.113.{i % 250}")
 
         with ThreadPoolExecutor(50) as pool:
             answers = set(pool.map(guess, range(1000)))
         found = reasons(gateway)
-        print(f"\n1,000 guesses at one user from 250 addresses: {dict(found)}")
+        print(f"\n1,000 guesses at one user by three names from 250 addresses: {dict(found)}")
         assert answers == {"403 IDPRejectedClaim The user name, the password or the one-time code is not valid."}
         assert sum(found.values()) == 1000
         # Ten are borne; afterwards the delays grow: 1, 2, 4, ... seconds.

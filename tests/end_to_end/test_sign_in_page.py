@@ -174,6 +174,18 @@ def test_who_has_several_devices_names_one(gateway: Gateway, person: Person) -> 
     iam.deactivate_mfa_device(UserName="person", SerialNumber=made["SerialNumber"])
 
 
+def test_who_was_refused_is_on_record_unless_nobody_has_the_name(gateway: Gateway, person: Person) -> None:
+    enter(person, "alice", "wrong")
+    enter(person, "person", "wrong", at=DEV)
+    enter(person, "a password in the wrong field", "wrong")
+    directory, own, unknown = gateway.audit[-3:]
+    assert directory["userIdentity"] == {"type": "LDAPUser", "userName": "alice", "identityProvider": CORP}
+    assert own["userIdentity"] == {"type": "IAMUser", "userName": "person", "identityProvider": DEV}
+    assert unknown["userIdentity"] == {"type": "Unknown"}
+    assert {each["errorCode"] for each in (directory, own, unknown)} == {"IDPRejectedClaim"}
+    assert "wrong field" not in json.dumps(gateway.audit)
+
+
 def test_secrets_stand_in_no_page_and_no_record(gateway: Gateway, person: Person) -> None:
     answer = enter(person, "alice", RIGHT)
     assert RIGHT not in answer.text + str(answer.headers)

@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from broker.api import params
+from broker.api.events import refused_identity
 from broker.api.pages import views
 from broker.api.pages.face import Redirect, Visit
 from broker.api.pages.layout import Page
@@ -55,9 +56,13 @@ async def enter(visit: Visit) -> Redirect:
     door = sign_in.door(call.snapshot, sent.provider or None, sent.role or None)
     call.event.account = door.account if isinstance(door, LdapProvider) else door.id
     call.event.additional["MFAUsed"] = "Yes" if sent.code else "No"
-    vouched = await sign_in.by_door(
-        call.services, call.snapshot, door, Password(sent.username, sent.password), _code(visit, sent, door), call.wire
-    )
+    proof, code = Password(sent.username, sent.password), _code(visit, sent, door)
+    try:
+        vouched = await sign_in.by_door(call.services, call.snapshot, door, proof, code, call.wire)
+    except IDPRejectedClaim as error:
+        kind = "LDAPUser" if isinstance(door, LdapProvider) else "IAMUser"
+        call.event.identity = refused_identity(error, kind, sent.username, sign_in.door_id(door))
+        raise
     call.event.identity = vouched_identity(visit, vouched)
     if sent.role:
         vouched = msgspec.structs.replace(vouched, roles=(sent.role,))

@@ -6,7 +6,7 @@ An action of MinIO's; what MinIO's clients send is a valid request. AWS has none
 from dataclasses import dataclass
 from datetime import timedelta
 
-from broker.api.events import federated_identity
+from broker.api.events import federated_identity, refused_identity
 from broker.api.params import many, param, structure
 from broker.api.query import Action, Call, Result
 from broker.api.rules import TAG_KEY, arn, seconds, text
@@ -24,15 +24,11 @@ from broker.api.sts.shapes import (
     record_role_session,
 )
 from broker.arn import Arn
-from broker.audit import cleaned
 from broker.errors import IDPRejectedClaim, ValidationError
 from broker.flows.assume import RoleRequest, assume_by_identity, with_only_role
 from broker.flows.mfa import presented
 from broker.flows.sign_in import LDAP_ACTION, by_directory, ldap_provider
 from providers.contract import Identity, Password
-
-_NAMELESS = frozenset({"unknown_user", "malformed", "delayed"})
-"""Refusals where the name may be anything, a password typed into the wrong field included."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,13 +66,7 @@ async def run(call: Call, request: Request) -> Result:
     try:
         identity = await by_directory(services, snapshot, provider, proof, shown, call.wire)
     except IDPRejectedClaim as error:
-        if error.detail is not None and error.detail["reason"] not in _NAMELESS:
-            # Nobody vouched for the name.
-            call.event.identity = {
-                "type": "LDAPUser",
-                "userName": cleaned(request.username),
-                "identityProvider": provider.arn,
-            }
+        call.event.identity = refused_identity(error, "LDAPUser", request.username, provider.arn)
         raise
     call.event.identity = federated_identity("LDAPUser", identity, provider.arn)
     asked = RoleRequest(
