@@ -3,7 +3,9 @@
 import base64
 import hashlib
 import json
+import time
 from collections.abc import Iterator
+from copy import deepcopy
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -25,7 +27,7 @@ from tests.end_to_end.saml_world import (
     with_a_past,
 )
 from tests.end_to_end.world import DEV, role_arn
-from tests.fakes.idp import AWS, FakeIdp
+from tests.fakes.idp import AWS, FakeIdp, find
 from tests.fakes.redis import RedisServer
 from tests.gateway import Gateway, running, write_configuration
 
@@ -261,6 +263,50 @@ class TestRefused:
         with refused(code):
             assume(client, "deploy", assertion)
         assert not assertion or assertion not in gateway.log
+
+
+HOSTILE = {
+    "entity bomb": b'<!DOCTYPE r [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;&a;&a;&a;&a;">]><r>&b;</r>',
+    "outside entity": b'<!DOCTYPE r [<!ENTITY a SYSTEM "file:///etc/passwd">]><r>&a;</r>',
+    "depth": b"<a>" * 9_000 + b"</a>" * 9_000,
+    "width": b"<r>" + b"<a/>" * 17_000 + b"</r>",
+    "not XML": bytes(70_000),
+}
+
+
+class TestHostile:
+    @pytest.mark.parametrize("name", HOSTILE)
+    def test_documents_are_refused_soon(self, client: Any, name: str) -> None:
+        began = time.monotonic()
+        with refused("InvalidIdentityToken"):
+            assume(client, "deploy", base64.b64encode(HOSTILE[name]).decode())
+        assert time.monotonic() - began < 1
+
+    def test_a_megabyte_is_not_even_read(self, gateway: Gateway) -> None:
+        form = {"Action": "AssumeRoleWithSAML", "Version": "2011-06-15", "SAMLAssertion": "A" * 1_000_000}
+        assert Person(gateway.url).post("/", form).status == 413
+        assert Person(gateway.url).post("/saml/acs", form).status == 413
+
+    def test_a_second_assertion_beside_the_signed_one(self, client: Any, corporation: Corporation) -> None:
+        """Signature wrapping: whatever is put around or beside what was signed, nothing of it is read."""
+
+        def wrap(root: Any) -> None:
+            signed = find(root, "saml:Assertion")
+            evil = deepcopy(signed)
+            evil.set("ID", "_evil")
+            evil.remove(find(evil, "ds:Signature"))
+            find(evil, "saml:Subject/saml:NameID").text = "root"
+            signed.addprevious(evil)
+
+        with refused("InvalidIdentityToken"):
+            assume(client, "deploy", corporation.response(after=wrap))
+
+    def test_what_was_changed_after_signing(self, client: Any, corporation: Corporation) -> None:
+        def change(root: Any) -> None:
+            find(root, "saml:Assertion/saml:Subject/saml:NameID").text = "root"
+
+        with refused("InvalidIdentityToken", "Response signature invalid"):
+            assume(client, "deploy", corporation.response(after=change))
 
 
 def test_the_trail_tells_who_it_was(gateway: Gateway, client: Any, corporation: Corporation) -> None:

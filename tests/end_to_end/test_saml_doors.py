@@ -136,7 +136,7 @@ class TestFromHere:
         assert re.fullmatch(r"sojourn=[A-Za-z0-9_-]{43}; HttpOnly; Max-Age=3600; Path=/; SameSite=Lax", cookie)
         assert len(journey.relay_state) <= 80
         again = Journey(person)
-        assert again.answer.cookies == () and again.relay_state != journey.relay_state
+        assert again.answer.cookies == (cookie,) and again.relay_state != journey.relay_state
 
     def test_a_choice_among_accounts(self, gateway: Gateway, person: Person, corporation: Corporation) -> None:
         audit = f"{role_arn('audit', PROD)},{PROD_CORP}"

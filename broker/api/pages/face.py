@@ -46,7 +46,7 @@ class Visit:
 
     `host` and `path`: as asked for, with the query. `browser`: the secret in its cookie, for the logins of an hour.
     `recorded`: whether the visit is one for the audit trail: an authentication, a denial, a mint. `sent_from`:
-    whose page sent the browser here, as it says itself (`Sec-Fetch-Site`). `given`: a new secret for its cookie.
+    whose page sent the browser here, as it says itself (`Sec-Fetch-Site`). `given`: what its cookie is set to.
     `again`: the page for a refusal after which the person may try once more, in place of the general one.
     """
 
@@ -75,9 +75,8 @@ class Visit:
         return self.call.snapshot.settings.public_url
 
     def known_browser(self) -> str:
-        """The browser's secret; where it has none it is given a new one with the answer."""
-        if self.browser is None:
-            self.browser = self.given = self.call.services.tickets.new_id()
+        """The browser's secret, given to it with the answer: a new one where it has none, else its own for longer."""
+        self.browser = self.given = self.browser or self.call.services.tickets.new_id()
         return self.browser
 
 

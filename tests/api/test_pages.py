@@ -1,0 +1,37 @@
+"""HTML as values, and what frames it."""
+
+import pytest
+
+from broker.api.pages.face import cookie_name
+from broker.api.pages.html import Markup, element, join
+from broker.api.pages.layout import Page
+
+HOSTILE = "<script>alert('x')</script>\"&"
+
+
+def test_text_is_escaped_wherever_it_stands() -> None:
+    assert element("p", {"title": HOSTILE}, HOSTILE).text == (
+        '<p title="&lt;script&gt;alert(&#x27;x&#x27;)&lt;/script&gt;&quot;&amp;">'
+        "&lt;script&gt;alert(&#x27;x&#x27;)&lt;/script&gt;&quot;&amp;</p>"
+    )
+    assert join("<", Markup("<br>"), None).text == "&lt;<br>"
+
+
+def test_attributes_without_a_value_and_left_out() -> None:
+    assert element("input", {"required": True, "hidden": False, "name": "x"}).text == '<input required name="x">'
+
+
+@pytest.mark.parametrize("base", ["", "/sts"])
+def test_a_page(base: str) -> None:
+    response = Page(title=HOSTILE, content=[HOSTILE], posts_to=["https://idp.test"]).response(base)
+    assert isinstance(response.text, str)
+    assert "<script>alert" not in response.text
+    assert response.text.startswith('<!doctype html>\n<html lang="en">')
+    assert f'href="{base}/assets/' in response.text and f'src="{base}/assets/' in response.text
+    assert response.headers["Cache-Control"] == "no-store"
+    assert "form-action 'self' https://idp.test" in response.headers["Content-Security-Policy"]
+
+
+def test_cookies_are_bound_to_the_host_where_there_is_tls() -> None:
+    assert cookie_name("https://sts.test") == "__Host-sojourn"
+    assert cookie_name("http://localhost:8080") == "sojourn"
