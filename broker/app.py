@@ -13,7 +13,7 @@ import aiohttp
 from aiohttp import web
 
 from broker import telemetry
-from broker.api import iam, sts
+from broker.api import admin, iam, sts
 from broker.api.authz.face import AuthzFace
 from broker.api.connections import Connections
 from broker.api.health import Health
@@ -87,7 +87,8 @@ def build(
         tickets=Tickets(store, masters, random),
         now=now,
     )
-    query = QueryFace(services, {sts.VERSION: sts.SERVICE, iam.VERSION: iam.SERVICE}, trail, random)
+    apis = {each.VERSION: each.SERVICE for each in (sts, iam, admin)}
+    query = QueryFace(services, apis, trail, random)
     oauth = OAuthFace(services, trail, random)
     authz = AuthzFace(services, trail, random)
     pages = PageFace(services, trail, random)

@@ -13,6 +13,8 @@ COMMANDS = {
     "simulate": "broker.cli.simulate",
     "whoami": "broker.cli.whoami",
     "assume": "broker.cli.assume",
+    "sessions": "broker.cli.sessions",
+    "keys": "broker.cli.keys",
     "login": "broker.cli.login",
     "github-trust": "broker.cli.github_trust",
 }

@@ -126,3 +126,8 @@ def _answer(
         raise Refused(str(refusal.get("Code", answer.status)), refusal.get("Message", answer.reason))
     result: dict[str, Any] = decoded[f"{action}Response"].get(f"{action}Result", {})
     return result
+
+
+def administer(endpoint: str, action: str, parameters: Mapping[str, str]) -> dict[str, Any]:
+    """As `call`, of the administration API."""
+    return call(endpoint, action, parameters, version="2026-11-21")

@@ -354,6 +354,7 @@ async def _assume(
         tags=session_tags.all,
         transitive_tag_keys=session_tags.transitive,
         source_identity=asked.source_identity,
+        origin_arn=_origin(asker),
         federated_provider=asker.federated_provider,
         federated_subject=asker.federated_subject,
         federated_groups=_groups_to_keep(asker, role),
@@ -365,6 +366,14 @@ async def _assume(
     return Assumed(
         session=minted.session, credentials=minted.credentials, role=role, packed_policy_size=asked.packed_size
     )
+
+
+def _origin(asker: _Asker) -> str | None:
+    """The user behind the session: whose long-term keys, or whose GetSessionToken, the chain of roles began with."""
+    session = asker.session
+    if session is not None and session.kind is SessionKind.ASSUMED_ROLE:
+        return session.origin_arn
+    return asker.principal.arn if asker.principal.kind is PrincipalKind.USER else None
 
 
 def _groups_to_keep(asker: _Asker, role: Role) -> tuple[str, ...]:

@@ -89,7 +89,7 @@ class Recheck:
             for session in theirs:
                 reason = _lost(session, person)
                 if reason is not None:
-                    await self.services.sessions.end(session)
+                    await self.services.sessions.revoke([session])
                     await self._record(provider, session, reason)
 
     async def _record(self, provider: LdapProvider, session: Session, reason: str) -> None:

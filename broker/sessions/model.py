@@ -32,6 +32,7 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     `principal_arn` and `principal_id` name the role or user that the session lives and dies with.
     `session_policies`: documents as given; None where none were passed, which is not the same as an empty list.
+    `origin_arn`: the user whose keys began the chain of assumed roles, where a user's did.
     `context`: condition keys that the session carries on (`saml:sub`, `<issuer>:sub`, ...), each with its values.
     `federated_subject`: whom the provider vouched for, where it can be asked again; `federated_groups`: the groups that
     this person must be in still.
@@ -52,6 +53,7 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     transitive_tag_keys: tuple[str, ...] = ()
     source_identity: str | None = None
     mfa_authenticated_at: int | None = None
+    origin_arn: str | None = None
     federated_provider: str | None = None
     federated_subject: str | None = None
     federated_groups: tuple[str, ...] = ()
@@ -93,8 +95,11 @@ class Minted(NamedTuple):
 
 def merged_tags(*layers: Mapping[str, str]) -> dict[str, str]:
     """Tags where later layers override earlier ones; keys are compared without case, the later spelling stays."""
+    present = [layer for layer in layers if layer]
+    if len(present) < 2:
+        return dict(present[0]) if present else {}
     merged: dict[str, tuple[str, str]] = {}
-    for layer in layers:
+    for layer in present:
         for key, value in layer.items():
             merged[key.casefold()] = (key, value)
     return dict(merged.values())

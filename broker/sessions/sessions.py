@@ -1,32 +1,44 @@
-"""Mint, load and revoke sessions. A session is valid if and only if its record exists and its time is not over.
+"""Mint, load, list and revoke sessions. A session is valid if and only if its record exists and its time is not over.
 
 The secret access key is derived (HMAC) from a master key, the record's random nonce and the access key id, so that a
 copy of the whole store yields no usable credential; of the token only a hash is kept.
+
+A revocation never un-happens: in the record's place stands a tombstone for the rest of its time, so that nothing can
+be written there again, and success is told only when the tombstone is durable. Index entries go last: whoever must
+try a revocation again finds its sessions again.
 """
 
 import asyncio
 import base64
+import contextlib
 import hashlib
 import hmac
 import operator
 from collections.abc import AsyncIterator, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import msgspec
 
 from broker.clock import Now
 from broker.ids import TEMPORARY, Random, access_key_id
 from broker.sealing import MasterKeys, SealBroken
-from broker.sessions import token
+from broker.sessions import indexes, token
 from broker.sessions.keyring import Keyring
 from broker.sessions.model import Credentials, Grant, Minted, Session
-from broker.stores.contract import IndexEntry, Store, StoreUnavailable
+from broker.stores.contract import Store, StoreUnavailable
 
 _NONCE_BYTES = 16
 _PURPOSE = "secret access key"
 _PAGE = 200
 _DRAWS = 8
 """An access key id has 39 random bits: eight collisions in a row do not happen by chance."""
+_TOMBSTONE = b""
+"""What stands for a revoked session; no record is empty."""
+_SKEW = 60
+"""Seconds that a tombstone outlasts its session, so that clocks that differ find no gap between them."""
+
+Position = tuple[float, str]
+"""A place in an index: score and access key id."""
 
 _grant_fields = operator.attrgetter(*Grant.__struct_fields__)
 _encode = msgspec.msgpack.Encoder().encode
@@ -64,7 +76,7 @@ class Sessions:
                 token_sha256=hashlib.sha256(session_token.encode("ascii")).digest(),
             )
             lifetime = timedelta(seconds=grant.expires_at - self._now().timestamp())
-            if await self._store.add(_key(key_id), _encode(session), ttl=lifetime, indexes=_indexes(session)):
+            if await self._store.add(_key(key_id), _encode(session), ttl=lifetime, indexes=indexes.entries(session)):
                 credentials = Credentials(key_id, self.secret(session), session_token, session.expiration)
                 return Minted(session, credentials)
         raise StoreUnavailable("no free access key id was found")
@@ -72,7 +84,7 @@ class Sessions:
     async def load(self, key_id: str) -> Session | None:
         """The living session of an access key id, else None. Raises `StoreUnavailable`."""
         raw = await self._store.get(_key(key_id))
-        if raw is None:
+        if not raw:
             return None
         session = _decode(raw)
         if session.access_key_id != key_id or session.expires_at <= self._now().timestamp():
@@ -101,42 +113,65 @@ class Sessions:
         """Whether the token was ours, for this access key, and its time is over."""
         return token.expired(presented_token, key_id, issuer=self._issuer, keyring=self._keyring, now=self._now())
 
+    async def page(
+        self, index: str, *, after: Position | None = None, limit: int = _PAGE
+    ) -> tuple[Sequence[Session], Position | None]:
+        """The living sessions among the next `limit` entries of an index (`broker.sessions.indexes`), newest first.
+
+        The position of the last entry goes into the next call; None where the index is at its end.
+        """
+        entries = await self._store.members(index, after=after, limit=limit)
+        loaded = await asyncio.gather(*(self.load(key_id) for _, key_id in entries))
+        last = entries[-1] if len(entries) == limit else None
+        return [session for session in loaded if session is not None], last
+
     async def of_provider(self, provider_arn: str) -> AsyncIterator[Session]:
         """The living sessions that began with an identity of this provider, newest first."""
-        index = f"sessions:provider:{_fingerprint(provider_arn)}"
-        after: tuple[float, str] | None = None
-        while page := await self._store.members(index, after=after, limit=_PAGE):
-            for session in await asyncio.gather(*(self.load(key_id) for _, key_id in page)):
-                if session is not None and session.federated_provider == provider_arn:
+        after: Position | None = None
+        while True:
+            found, after = await self.page(indexes.of_provider(provider_arn), after=after)
+            for session in found:
+                if session.federated_provider == provider_arn:
                     yield session
-            after = page[-1]
+            if after is None:
+                return
 
-    async def end(self, session: Session) -> None:
-        """Its credentials are worth nothing from now on; durable on return. Raises `StoreUnavailable`."""
-        await self.discard(session)
+    async def revoke(self, sessions: Sequence[Session]) -> None:
+        """Their credentials are worth nothing from now on, everywhere; durable on return, also where there are none.
+
+        Raises:
+            StoreUnavailable: some or all of them may live on; try again.
+        """
+        for start in range(0, len(sessions), _PAGE):
+            await asyncio.gather(*(self._bury(session) for session in sessions[start : start + _PAGE]))
         await self._store.durable()
+        filed: dict[str, list[str]] = {}
+        for session in sessions:
+            for entry in indexes.entries(session):
+                filed.setdefault(entry.index, []).append(entry.member)
+        with contextlib.suppress(StoreUnavailable):  # what is not trimmed now is ignored, and expires
+            for index, members in filed.items():
+                for start in range(0, len(members), _PAGE):
+                    await self._store.unfile(index, members[start : start + _PAGE])
+
+    async def revoked(self, key_id: str) -> bool:
+        """Whether the session of an access key id was revoked, durably on return. Raises `StoreUnavailable`."""
+        if await self._store.get(_key(key_id)) != _TOMBSTONE:
+            return False
+        await self._store.durable()
+        return True
 
     async def discard(self, session: Session) -> None:
         """Remove a session whose credentials were never handed out."""
         await self._store.delete(_key(session.access_key_id))
-        for entry in _indexes(session):
+        for entry in indexes.entries(session):
             await self._store.unfile(entry.index, [entry.member])
+
+    async def _bury(self, session: Session) -> None:
+        left = session.expires_at - self._now().timestamp()
+        if left > 0:
+            await self._store.put(_key(session.access_key_id), _TOMBSTONE, ttl=timedelta(seconds=left + _SKEW))
 
 
 def _key(key_id: str) -> str:
     return f"session:{key_id}"
-
-
-def _indexes(session: Session) -> Sequence[IndexEntry]:
-    expires_at = datetime.fromtimestamp(session.expires_at, UTC)
-    names = [f"sessions:account:{session.account}", f"sessions:principal:{_fingerprint(session.principal_arn)}"]
-    if session.federated_provider is not None:
-        names.append(f"sessions:provider:{_fingerprint(session.federated_provider)}")
-    if session.source_identity is not None:
-        names.append(f"sessions:source-identity:{session.account}:{_fingerprint(session.source_identity)}")
-    return [IndexEntry(name, session.access_key_id, session.issued_at, expires_at) for name in names]
-
-
-def _fingerprint(text: str) -> str:
-    """Callers' texts never stand in keys."""
-    return hashlib.sha256(text.encode()).hexdigest()[:32]

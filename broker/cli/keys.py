@@ -1,0 +1,45 @@
+"""`sojourn keys`: the signing keys of a running gateway."""
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+
+from broker.cli.client import administer, endpoint_option
+from broker.clock import iso8601
+
+
+@click.group()
+def command() -> None:
+    """See and rotate the signing keys of a running gateway."""
+
+
+@command.command("list")
+@endpoint_option
+@click.option("--json", "as_json", is_flag=True, help="Print JSON; times are seconds since the epoch.")
+def list_(endpoint: str, as_json: bool) -> None:
+    """List the published keys, oldest first."""
+    _show(administer(endpoint, "ListSigningKeys", {}), as_json)
+
+
+@command.command()
+@endpoint_option
+@click.option("--json", "as_json", is_flag=True, help="Print JSON; times are seconds since the epoch.")
+def rotate(endpoint: str, as_json: bool) -> None:
+    """Make new keys: published at once, signing a few seconds later. What the old ones signed stays valid."""
+    _show(administer(endpoint, "RotateSigningKeys", {}), as_json)
+
+
+def _show(answer: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(answer))
+        return
+    click.echo(f"{'KEY':43}  {'ALGORITHM':9}  {'STATUS':7}  SIGNS FROM            UNTIL")
+    for key in answer["SigningKeys"]:
+        until = _time(key["RetiredAt"]) if "RetiredAt" in key else "-"
+        click.echo(f"{key['KeyId']:43}  {key['Algorithm']:9}  {key['Status']:7}  {_time(key['ActiveFrom'])}  {until}")
+
+
+def _time(seconds: int) -> str:
+    return iso8601(datetime.fromtimestamp(seconds, UTC))
