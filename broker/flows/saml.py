@@ -159,7 +159,9 @@ async def verify_unsolicited(
         try:
             identity = await verify(saml, snapshot, configured.arn, raw_response, allow_unsolicited=True)
         except InvalidIdentityToken as error:
-            refusal = error
+            if error.detail is None or error.detail["reason"] != "signature":
+                raise
+            refusal = error  # another provider of this entity id may have the key
             continue
         return await _restated(saml, snapshot, configured, identity, unsolicited=not allow_unsolicited)
     raise refusal

@@ -20,6 +20,11 @@ CORP, PORTAL, PROD_CORP = (
 )
 
 
+PROD_IMPOSTOR = f"arn:aws:iam::{PROD}:saml-provider/impostor"
+IMPOSTOR = FakeIdp(utc_now, key=key_pair("somebody else")).metadata()
+"""The same entity id as `corp`'s, and another key."""
+
+
 def trusting(provider: str, *actions: str, **condition: Any) -> dict[str, Any]:
     """A statement that admits whom `provider` vouches for."""
     return allow([ACTION, *actions], principal={"Federated": provider}, condition=condition or None)
@@ -58,8 +63,9 @@ def accounts(metadata: str, *, idp_initiated: bool = True) -> dict[str, Any]:
         "prod": {
             "Account": PROD,
             "Alias": "acme-production",
-            "SAMLProviders": [corp],
+            "SAMLProviders": [corp, {**corp, "Name": "impostor", "SamlMetadataDocument": IMPOSTOR}],
             "Roles": [
+                role("sealed", trusting(PROD_IMPOSTOR)),
                 role("audit", trusting(PROD_CORP), Description="Reads everything, changes nothing."),
                 role("nobody", allow("sts:AssumeRole", principal={"AWS": DEV})),
             ],

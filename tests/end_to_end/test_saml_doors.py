@@ -15,7 +15,16 @@ import pytest
 from lxml import etree
 
 from tests.end_to_end.person import Answer, Person
-from tests.end_to_end.saml_world import CORP, OTHER_KEY, PORTAL, PROD_CORP, Corporation, gateway_of, with_a_past
+from tests.end_to_end.saml_world import (
+    CORP,
+    OTHER_KEY,
+    PORTAL,
+    PROD_CORP,
+    PROD_IMPOSTOR,
+    Corporation,
+    gateway_of,
+    with_a_past,
+)
 from tests.end_to_end.world import DEV, PROD, role_arn
 from tests.fakes.idp import AWS, NS, FakeIdp
 from tests.fakes.redis import RedisServer
@@ -141,7 +150,8 @@ class TestFromHere:
     def test_a_choice_among_accounts(self, gateway: Gateway, person: Person, corporation: Corporation) -> None:
         audit = f"{role_arn('audit', PROD)},{PROD_CORP}"
         stranger = f"{role_arn('everything', DEV)},{PORTAL}"
-        picker = sign_in(person, corporation, "deploy", "missing", "elsewhere", audit, stranger)
+        other_key = f"{role_arn('sealed', PROD)},{PROD_IMPOSTOR}"
+        picker = sign_in(person, corporation, "deploy", "missing", "elsewhere", audit, stranger, other_key)
         assert_safe(picker)
         assert picker.roles == [role_arn("deploy", DEV), role_arn("audit", PROD)]
         assert "Reads everything, changes nothing." in picker.text
