@@ -27,7 +27,10 @@ from tests.end_to_end.administration import (
     Refused,
     administer,
 )
-from tests.end_to_end.world import DEV, PROD, role_arn
+from tests.end_to_end.federated_world import MAIN, provider_arn, trusting
+from tests.end_to_end.world import DEV, PROD, allow, inline, role, role_arn
+from tests.fakes.background import Background
+from tests.fakes.issuer import AUDIENCE, FakeIssuer
 from tests.fakes.redis import RedisServer
 from tests.gateway import SOJOURN, Gateway, clean_environment, running, write_configuration
 
@@ -42,10 +45,23 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
 
 
 @pytest.fixture(scope="module")
-def gateways(tmp_path_factory: pytest.TempPathFactory, server: RedisServer) -> Iterator[Sequence[Gateway]]:
+def issuer() -> Iterator[FakeIssuer]:
+    issuer = FakeIssuer()
+    with Background(issuer):
+        yield issuer
+
+
+@pytest.fixture(scope="module")
+def gateways(
+    tmp_path_factory: pytest.TempPathFactory, server: RedisServer, issuer: FakeIssuer
+) -> Iterator[Sequence[Gateway]]:
     directories = [tmp_path_factory.mktemp(name) for name in ("one", "two")]
+    prod = ACCOUNTS["prod"]
+    federated = role("federated", trusting(issuer.url), Policies=inline(allow("sts:AssumeRole", "*")))
+    provider = {"Url": issuer.url, "ClientIdList": [AUDIENCE], "AllowHttp": True}
+    trusting_issuer = {**prod, "Roles": [*prod["Roles"], federated], "OIDCProviders": [provider]}
     for directory in directories:
-        write_configuration(directory, ACCOUNTS, SETTINGS)
+        write_configuration(directory, {**ACCOUNTS, "prod": trusting_issuer}, SETTINGS)
     one, two = (Gateway(directory, store=server.url) for directory in directories)
     with running(one), running(two):
         yield one, two
@@ -289,6 +305,19 @@ class TestRevocation:
         assert administer(gateway, ADMIN, "RevokeSessions", **filters)["Revoked"] == 1
         assert not lives(gateway, target)
         assert lives(gateway, other)
+
+    def test_by_provider_with_what_came_of_its_identities(self, gateway: Gateway, issuer: FakeIssuer) -> None:
+        answer = gateway.client().assume_role_with_web_identity(
+            RoleArn=role_arn("federated"), RoleSessionName="federated", WebIdentityToken=issuer.token(**MAIN)
+        )
+        chained = assume(gateway, answer["Credentials"], role_arn("other"), name="chained")
+        own = assume(gateway, ALICE, name="own")
+        provider = provider_arn(issuer.url)
+        assert listed(gateway, ProviderArn=provider) == ["chained", "federated"]
+        assert administer(gateway, ADMIN, "RevokeSessions", ProviderArn=provider)["Revoked"] == 2
+        assert not lives(gateway, answer["Credentials"])
+        assert not lives(gateway, chained)
+        assert lives(gateway, own)
 
     def test_issued_before_spares_what_came_later(self, gateway: Gateway) -> None:
         old = assume(gateway, ALICE, name="old")

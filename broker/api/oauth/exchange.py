@@ -14,6 +14,7 @@ from broker.api import params
 from broker.api.call import Call
 from broker.api.events import federated_identity, identity_of, listed
 from broker.api.oauth.refusals import (
+    SIGNATURE,
     ExpiredSubjectToken,
     InvalidSubjectToken,
     InvalidTarget,
@@ -49,7 +50,6 @@ AUDITED = (
 )
 _OWN_PREFIX = "sojourn_"
 _NARROWING = frozenset({"audience", "actor_token", "actor_token_type"})
-_SIGNATURE = "AWS4-"
 _LONGEST_JWT = 20_000
 _FROM_BASE64URL = str.maketrans("-_", "+/")
 
@@ -96,7 +96,7 @@ async def exchange(call: Call, received: Received, parameters: Mapping[str, str]
     if request.subject_token_type != SAML2 and len(request.subject_token) > _LONGEST_JWT:
         raise ValidationError(f"The subject_token is longer than {_LONGEST_JWT} characters")
     presented = received.http.header("authorization")
-    if presented is not None and not presented.startswith(_SIGNATURE):
+    if presented is not None and not presented.startswith(SIGNATURE):
         raise UnsupportedClientAuthentication
 
     subject = await _SUBJECTS[request.subject_token_type](call, received, request, role_arn)

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,9 +14,11 @@ from broker.api.call import Call
 from broker.api.events import Event
 from broker.api.oauth import refusals
 from broker.api.oauth.exchange import exchange
+from broker.api.oauth.introspect import introspect
+from broker.api.oauth.revoke import revoke
 from broker.api.received import UNSIGNED_BODY_LIMIT, Received, receive
 from broker.audit import Trail
-from broker.errors import BrokerError, InternalFailure, ServiceUnavailable, ValidationError
+from broker.errors import AccessDenied, BrokerError, InternalFailure, ServiceUnavailable, ValidationError
 from broker.flows.caller import Wire
 from broker.flows.services import Services
 from broker.ids import Random
@@ -26,21 +28,38 @@ from broker.stores.contract import StoreUnavailable
 log = logging.getLogger(__name__)
 
 
+_Run = Callable[[Call, Received, Mapping[str, str]], Awaitable[Mapping[str, Any]]]
+
+
 @dataclass(frozen=True, slots=True)
 class OAuthFace:
-    """Serves `/oauth2/token`."""
+    """Serves `/oauth2/token`, `/oauth2/introspect` and `/oauth2/revoke`."""
 
     services: Services
     trail: Trail
     random: Random
 
     async def token(self, request: web.Request) -> web.StreamResponse:
-        """Answer one token request. Nothing escapes but cancellation."""
+        """Answer a token request."""
+        return await self._answer(request, "token", "ExchangeToken", exchange)
+
+    async def introspect(self, request: web.Request) -> web.StreamResponse:
+        """Answer an introspection request."""
+        return await self._answer(request, "introspect", "IntrospectToken", introspect, denied=403)
+
+    async def revoke(self, request: web.Request) -> web.StreamResponse:
+        """Answer a revocation request."""
+        return await self._answer(request, "revoke", "RevokeToken", revoke)
+
+    async def _answer(
+        self, request: web.Request, label: str, event_name: str, run: _Run, *, denied: int = 400
+    ) -> web.StreamResponse:
+        """Run one request; nothing escapes but cancellation. `denied`: the status where a policy refuses."""
         started = time.perf_counter()
         request_id = ids.request_id(self.random)
         reset = logs.REQUEST_ID.set(request_id)
         snapshot = self.services.directory.snapshot
-        event = Event(source="sts.amazonaws.com", name="ExchangeToken")
+        event = Event(source="sts.amazonaws.com", name=event_name)
         wire = Wire(source_ip=request.remote or "", secure=request.secure, user_agent="", request_id=request_id)
         call = Call(self.services, snapshot, wire, event)
         error: BrokerError | None = None
@@ -48,28 +67,28 @@ class OAuthFace:
         try:
             received = await receive(request, request_id, snapshot.settings.server.trusted_proxies)
             call.wire = received.wire
-            answer = await exchange(call, received, _parameters(received))
+            answer = await run(call, received, _parameters(received))
         except BrokerError as refusal:
             error = refusal
         except (StoreUnavailable, KeysUnavailable) as outage:
-            log.warning("token exchange: %s", outage)
+            log.warning("%s: %s", event_name, outage)
             error = ServiceUnavailable()
         except TimeoutError:
             error = ValidationError("The request body did not arrive in time.")
         except Exception:
-            log.exception("unexpected failure in a token exchange")
+            log.exception("unexpected failure in %s", event_name)
             error = InternalFailure()
 
         error = await call.settle(self.trail, self.random, error)
-        telemetry.answered("oauth", "token", "-" if error is None else error.code, time.perf_counter() - started)
+        telemetry.answered("oauth", label, "-" if error is None else error.code, time.perf_counter() - started)
         logs.REQUEST_ID.reset(reset)
-        return _response(answer, error, request_id)
+        return _response(answer, error, request_id, denied)
 
 
 def _parameters(received: Received) -> Mapping[str, str]:
     """The form in the body; a token in a URL would end up in logs (RFC 6749 §3.2, RFC 6750 §5.3)."""
     if received.http.query:
-        raise ValidationError("The parameters of a token request belong into its body, not into its URL.")
+        raise ValidationError("The parameters of this request belong into its body, not into its URL.")
     return forms.parameters(
         "",
         received.body,
@@ -78,11 +97,11 @@ def _parameters(received: Received) -> Mapping[str, str]:
     )
 
 
-def _response(answer: Mapping[str, Any], error: BrokerError | None, request_id: str) -> web.Response:
+def _response(answer: Mapping[str, Any], error: BrokerError | None, request_id: str, denied: int) -> web.Response:
     headers = {"x-amzn-RequestId": request_id, "Cache-Control": "no-store", "Pragma": "no-cache"}
     if error is None:
         return web.json_response(answer, headers=headers)
-    status = refusals.status(error)
+    status = denied if isinstance(error, AccessDenied) else refusals.status(error)
     if status == 401:
         headers["WWW-Authenticate"] = "AWS4-HMAC-SHA256"
     if status == 503:

@@ -18,6 +18,9 @@ class Metadata:
             "grant_types_supported": [GRANT_TYPE],
             "response_types_supported": [],  # there is no authorization endpoint
             "token_endpoint_auth_methods_supported": ["none"],
+            "introspection_endpoint": f"{public_url}/oauth2/introspect",
+            "revocation_endpoint": f"{public_url}/oauth2/revoke",
+            "revocation_endpoint_auth_methods_supported": ["none"],
         }
 
     async def document(self, _request: web.Request) -> web.Response:

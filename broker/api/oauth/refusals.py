@@ -5,6 +5,8 @@ from collections.abc import Mapping
 
 from broker.errors import BrokerError
 
+SIGNATURE = "AWS4-"
+"""How the Authorization header of a signed request begins."""
 _NOT_A_DESCRIPTION = re.compile(r"[^ !#-\[\]-~]")
 _STATUS = {"invalid_client": 401, "temporarily_unavailable": 503, "server_error": 500}
 
@@ -25,6 +27,12 @@ class InvalidTarget(BrokerError):
     """The resource must be the ARN of the role to assume: arn:aws:iam::ACCOUNT:role/NAME"""
 
     code, status, oauth = "InvalidTarget", 400, "invalid_target"
+
+
+class UnsupportedTokenType(BrokerError):
+    """A session token that is bound to signatures is revoked by a request signed with its own credentials; others' sessions are revoked with: sojourn sessions revoke"""  # noqa: E501
+
+    code, status, oauth = "UnsupportedTokenType", 400, "unsupported_token_type"
 
 
 class InvalidSubjectToken(BrokerError):
