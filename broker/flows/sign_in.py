@@ -35,20 +35,21 @@ def ldap_provider(snapshot: Snapshot, provider_arn: str | None, role_arn: str | 
             raise ValidationError(f"No LDAP provider found for {provider_arn}")
         return found
     if role_arn is not None:
-        candidates = _named_by_role(snapshot, role_arn)
-        if len(candidates) != 1:
+        found = _named_by_role(snapshot, role_arn)
+        if found is None:
             raise ValidationError("ProviderArn is required: the role's trust policy does not name one LDAP provider.")
-        return candidates[0]
+        return found
     configured = [each for account in snapshot.accounts.values() for each in account.ldap_providers.values()]
     if len(configured) != 1:
         raise ValidationError("ProviderArn is required: there is not exactly one LDAP provider.")
     return configured[0]
 
 
-def _named_by_role(snapshot: Snapshot, role_arn: str) -> Sequence[LdapProvider]:
+def _named_by_role(snapshot: Snapshot, role_arn: str) -> LdapProvider | None:
+    """The directory that the role's trust policy names, where it names one only."""
     role = snapshot.role(role_arn)
     if role is None:
-        return ()
+        return None
     named = {
         entry.value
         for statement in role.trust_policy.statements
@@ -56,10 +57,7 @@ def _named_by_role(snapshot: Snapshot, role_arn: str) -> Sequence[LdapProvider]:
         for entry in statement.principals
         if entry.type == "Federated" and _LDAP in entry.value
     }
-    if len(named) != 1:
-        return ()
-    found = snapshot.ldap_provider(named.pop())
-    return (found,) if found is not None else ()
+    return snapshot.ldap_provider(named.pop()) if len(named) == 1 else None
 
 
 Door = LdapProvider | Account
@@ -81,11 +79,12 @@ def door(snapshot: Snapshot, named: str | None, role_arn: str | None) -> Door:
     known = doors(snapshot)
     if named is not None:
         known = [each for each in known if door_id(each) == named]
-    elif role_arn is not None and len(known) > 1:
-        known = _named_by_role(snapshot, role_arn)
-    if len(known) != 1:
+    if len(known) == 1:
+        return known[0]
+    found = _named_by_role(snapshot, role_arn) if named is None and role_arn is not None else None
+    if found is None:
         raise ValidationError("Choose where you sign in.")
-    return known[0]
+    return found
 
 
 def door_id(one: Door) -> str:
