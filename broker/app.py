@@ -109,6 +109,8 @@ def build(
         web.post("/authorize", authz.authorize),
         web.get("/auth/request", authz.auth_request, allow_head=False),
         web.route("*", "/auth/ext_authz/{path:.*}", authz.ext_authz),
+        web.get("/auth/request", authz.auth_request, allow_head=False),
+        web.route("*", "/auth/ext_authz/{path:.*}", authz.ext_authz),
         web.get("/saml/metadata", SamlMetadata(services).document),
         web.get("/saml/login", pages.door("BeginSamlSignIn", saml_login.begin, recorded=False), allow_head=False),
         web.post("/saml/acs", pages.door("SamlSignIn", saml_acs.receive)),

@@ -27,6 +27,7 @@ from broker.settings.values import (
 )
 
 _PLACEHOLDER = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
+_GREEDY = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\+\}")
 _MIN_RSA_BITS = 2048
 
 
@@ -150,7 +151,10 @@ class OrganizationSettings(Shape):
 
 
 class ProxyRule(Shape):
-    """Which action on which resource a proxied request is. `{name}` stands for one path segment."""
+    """Which action on which resource a proxied request is.
+
+    `{name}` stands for one path segment, `{name+}` at the end for all that follow.
+    """
 
     host: Text
     methods: Annotated[
@@ -162,10 +166,12 @@ class ProxyRule(Shape):
 
     @model_validator(mode="after")
     def _placeholders(self) -> Self:
-        for segment in self.path.split("/"):
+        *inner, last = self.path.split("/")
+        greedy = _GREEDY.fullmatch(last)
+        for segment in inner if greedy else (*inner, last):
             if ("{" in segment or "}" in segment) and not _PLACEHOLDER.fullmatch(segment):
                 raise ValueError("path: {name} must fill a whole segment")
-        names = _PLACEHOLDER.findall(self.path)
+        names = _PLACEHOLDER.findall(self.path) + ([greedy[1]] if greedy else [])
         if len(set(names)) < len(names):
             raise ValueError("path has the same {name} twice")
         unknown = set(_PLACEHOLDER.findall(self.resource)) - set(names)

@@ -3,14 +3,17 @@
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 from aiohttp import web
 
 from broker import ids, logs, telemetry
+from broker.api.authz import auth_request, ext_authz
 from broker.api.authz.decide import Unverified, decide
+from broker.api.authz.mapping import Rules
+from broker.api.authz.proxied import Original, admit
 from broker.api.call import Call
 from broker.api.events import Event
 from broker.api.received import Received, receive
@@ -29,11 +32,12 @@ _encode = msgspec.json.Encoder().encode
 
 @dataclass(frozen=True, slots=True)
 class AuthzFace:
-    """Serves `/authorize`."""
+    """Serves `/authorize`, `/auth/request` and `/auth/ext_authz/…`."""
 
     services: Services
     trail: Trail
     random: Random
+    rules: Rules = field(default_factory=Rules)
 
     async def authorize(self, request: web.Request) -> web.StreamResponse:
         """Answer a resource server."""
@@ -41,6 +45,34 @@ class AuthzFace:
         if error is None:
             return _json(200, answer, request_id)
         status = error.status if verified else 401
+        return _json(status, {"error": {"code": error.code, "message": error.message}}, request_id)
+
+    async def auth_request(self, request: web.Request) -> web.StreamResponse:
+        """Answer nginx or Traefik."""
+
+        def original(call: Call, received: Received) -> Original:
+            proxies = call.snapshot.settings.server.trusted_proxies
+            return auth_request.original(received, request.remote or "", proxies)
+
+        return await self._proxied(request, "AuthRequest", "auth_request", original)
+
+    async def ext_authz(self, request: web.Request) -> web.StreamResponse:
+        """Answer Envoy."""
+        return await self._proxied(request, "ExtAuthz", "ext_authz", lambda _, received: ext_authz.original(received))
+
+    async def _proxied(
+        self, request: web.Request, name: str, door: str, original: Callable[[Call, Received], Original]
+    ) -> web.StreamResponse:
+        peer = request.remote or ""
+
+        async def run(call: Call, received: Received) -> Mapping[str, str]:
+            return await admit(call, received, original(call, received), peer, self.rules, door=door)
+
+        headers, error, verified, request_id = await self._settled(request, name, run, encoded=True)
+        if error is None:
+            return web.Response(headers={**headers, "x-amzn-RequestId": request_id, "Cache-Control": "no-store"})
+        # Proxies know 401 and 403; what is the gateway's own failure stays one.
+        status = 401 if not verified else error.status if error.status >= 500 else 403
         return _json(status, {"error": {"code": error.code, "message": error.message}}, request_id)
 
     async def _settled(

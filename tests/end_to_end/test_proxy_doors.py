@@ -1,0 +1,353 @@
+"""`/auth/request` and `/auth/ext_authz/…`: the real nginx before an object service, and proxies' questions by hand."""
+
+import contextlib
+import hashlib
+import http.client
+import json
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import Request, urlopen
+
+import boto3
+import pytest
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+from broker.api.authz.mapping import Asked, Rules
+from broker.settings.model import ProxyRule
+from broker.sigv4 import HttpRequest
+from tests.end_to_end.resource_world import ACCOUNTS, ALICE, BOUNDED, presigned, signed
+from tests.end_to_end.world import DEV, PROD, role_arn
+from tests.fakes.objects import ObjectService
+from tests.gateway import Gateway, free_port, running, write_configuration
+
+NGINX = shutil.which("nginx") or "/usr/sbin/nginx"
+EXAMPLE = Path(__file__).parents[2] / "deploy" / "nginx.conf"
+S3 = "arn:aws:s3:::{bucket}/{key}"
+
+
+def rules(host: str) -> list[dict[str, Any]]:
+    """The example's rules and one of a small web service."""
+
+    def rule(methods: list[str], path: str, action: str, resource: str) -> dict[str, Any]:
+        return {"host": host, "methods": methods, "path": path, "action": action, "resource": resource}
+
+    return [
+        rule(["GET", "HEAD"], "/{bucket}/{key+}", "s3:GetObject", S3),
+        rule(["PUT"], "/{bucket}/{key+}", "s3:PutObject", S3),
+        rule(["DELETE"], "/{bucket}/{key+}", "s3:DeleteObject", S3),
+        rule(["GET"], "/{bucket}", "s3:ListBucket", "arn:aws:s3:::{bucket}"),
+        {
+            "host": "reports.internal",
+            "methods": ["GET", "POST"],
+            "path": "/reports/{id}",
+            "action": "reports:GetReport",
+            "resource": "arn:aws:reports:::report/{id}",
+        },
+        {
+            "host": "odd.internal",
+            "methods": ["GET"],
+            "path": "/{account}/x",
+            "action": "s3:GetObject",
+            "resource": "arn:aws:s3::{account}:b/x",
+        },
+    ]
+
+
+@pytest.fixture(scope="module")
+def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    directory: Path = tmp_path_factory.mktemp("proxied")
+    settings = {"proxy": {"rules": rules("127.0.0.1")}, "server": {"trusted_proxies": ["127.0.0.0/8"]}}
+    write_configuration(directory, ACCOUNTS, settings)
+    with running(Gateway(directory)) as gateway:
+        yield gateway
+
+
+@pytest.fixture(scope="module")
+def service() -> Iterator[ObjectService]:
+    with ObjectService() as service:
+        yield service
+
+
+@pytest.fixture(scope="module")
+def nginx(gateway: Gateway, service: ObjectService, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The example of `deploy/`, its addresses replaced; the URL."""
+    directory: Path = tmp_path_factory.mktemp("nginx")
+    port = free_port()
+    text = EXAMPLE.read_text()
+    temporary = "".join(
+        f"{kind}_temp_path {directory}/{kind};\n" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    )
+    for old, new in (
+        ("127.0.0.1:8080", f"127.0.0.1:{gateway.port}"),
+        ("127.0.0.1:9000", f"127.0.0.1:{service.port}"),
+        ("listen 80;", f"listen 127.0.0.1:{port};"),
+        ("server_name s3.acme.test;", ""),
+        ("worker_processes auto;", f"worker_processes 1; pid {directory}/pid; error_log {directory}/error.log;"),
+        ("http {", f"http {{ access_log off;\n{temporary}"),
+    ):
+        assert old in text
+        text = text.replace(old, new)
+    configuration = directory / "nginx.conf"
+    configuration.write_text(text)
+    process = subprocess.Popen([NGINX, "-p", directory, "-c", configuration, "-g", "daemon off;"])
+    try:
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline:
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+                break
+            time.sleep(0.02)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def session(gateway: Gateway, team: str) -> dict[str, str]:
+    """Credentials of a session of the role `team`."""
+    client = gateway.client(credentials=ALICE)
+    tags = [{"Key": "team", "Value": team}, {"Key": "cost center", "Value": "ä+="}]
+    answer = client.assume_role(RoleArn=role_arn("team"), RoleSessionName="job", Tags=tags)["Credentials"]
+    return {name: answer[name] for name in ("AccessKeyId", "SecretAccessKey", "SessionToken")}
+
+
+def s3(url: str, credentials: dict[str, str]) -> Any:
+    """An unmodified boto3 client."""
+    return boto3.client(
+        "s3",
+        endpoint_url=url,
+        region_name="eu-central-1",
+        aws_access_key_id=credentials["AccessKeyId"],
+        aws_secret_access_key=credentials["SecretAccessKey"],
+        aws_session_token=credentials.get("SessionToken"),
+        config=Config(s3={"addressing_style": "path"}, retries={"total_max_attempts": 1}),
+    )
+
+
+def forbidden() -> Any:
+    """Expect a refusal by the proxy."""
+    return pytest.raises(ClientError, match=r"403|AccessDenied")
+
+
+def test_boto3_gets_through_as_the_policies_say(gateway: Gateway, nginx: str, service: ObjectService) -> None:
+    web = s3(nginx, session(gateway, "web"))
+    web.put_object(Bucket="data", Key="web/a b/ü+%2F.txt", Body=b"hello")
+    assert service.objects["/data/web/a b/ü+%2F.txt"] == b"hello"
+    _, _, told = service.seen[-1]
+    assert told["x-sojourn-principal"] == f"arn:aws:sts::{PROD}:assumed-role/team/job"
+    assert told["x-sojourn-account"] == PROD
+    assert told["x-sojourn-tags"] == "cost%20center=%C3%A4%2B%3D&team=web"
+    assert web.get_object(Bucket="data", Key="web/a b/ü+%2F.txt")["Body"].read() == b"hello"
+    assert web.head_object(Bucket="data", Key="web/a b/ü+%2F.txt")["ContentLength"] == 5
+    served = len(service.seen)
+    with forbidden():
+        web.put_object(Bucket="data", Key="ops/x", Body=b"")
+    with forbidden():
+        web.get_object(Bucket="data", Key="web/secret")
+    with forbidden():
+        web.delete_object(Bucket="data", Key="web/a b/ü+%2F.txt")
+    with forbidden():
+        web.list_objects_v2(Bucket="data")
+    with forbidden():
+        s3(nginx, session(gateway, "ops")).get_object(Bucket="data", Key="web/a")
+    assert len(service.seen) == served
+
+
+def test_long_term_keys_lists_and_presigned_urls(nginx: str, service: ObjectService) -> None:
+    alice = s3(nginx, ALICE)
+    alice.put_object(Bucket="b", Key="k", Body=b"1")
+    assert [each["Key"] for each in alice.list_objects_v2(Bucket="b", Prefix="k")["Contents"]] == ["k"]
+    alice.delete_object(Bucket="b", Key="k")
+    with forbidden():
+        alice.get_object(Bucket="vault", Key="k")
+    with forbidden():
+        s3(nginx, BOUNDED).put_object(Bucket="b", Key="k", Body=b"1")
+    service.objects["/b/k"] = b"2"
+    with urlopen(alice.generate_presigned_url("get_object", {"Bucket": "b", "Key": "k"}), timeout=5) as answer:
+        assert answer.read() == b"2"
+    with forbidden():
+        s3(nginx, ALICE | {"SecretAccessKey": "x"}).get_object(Bucket="b", Key="k")
+
+
+def test_a_client_cannot_speak_for_the_proxy(nginx: str, service: ObjectService) -> None:
+    """What it sends under the proxy's names arrives nowhere."""
+    service.objects["/b/k"] = b"2"
+    url = presigned(ALICE, "GET", f"{nginx}/b/k")["url"]
+    claimed = {
+        "X-Sojourn-Principal": "arn:aws:iam::111122223333:user/root",
+        "X-Original-URI": "/b/other",
+        "X-Original-Method": "PUT",
+        "X-Original-Host": "elsewhere",
+        "X-Forwarded-Uri": "/b/other",
+        "X-Forwarded-For": "10.0.0.1",
+    }
+    with urlopen(Request(url, headers=claimed), timeout=5) as answer:
+        assert answer.read() == b"2"
+    assert service.seen[-1][2]["x-sojourn-principal"] == f"arn:aws:iam::{DEV}:user/alice"
+
+
+def door(
+    gateway: Gateway, headers: dict[str, str], path: str = "/auth/request", method: str = "GET", body: bytes = b""
+) -> tuple[int, Any]:
+    """A proxy's question: status and headers of the answer."""
+    connection = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=10)
+    try:
+        connection.request(method, path, body or None, headers)
+        answer = connection.getresponse()
+        answer.read()
+        return answer.status, answer.headers
+    finally:
+        connection.close()
+
+
+def originally(request: dict[str, Any], form: str = "X-Original-") -> dict[str, str]:
+    """How nginx, or Traefik, names a request."""
+    parts = urlsplit(request["url"])
+    uri = parts.path + (f"?{parts.query}" if parts.query else "")
+    named = {f"{form}Method": request["method"], f"{form}Host": parts.netloc, f"{form}Uri": uri}
+    return {name: value for name, value in request["headers"].items() if name != "host"} | named
+
+
+def test_traefik_names_the_request_in_forwarded_headers(gateway: Gateway) -> None:
+    request = signed(ALICE, "PUT", "http://127.0.0.1/b/k", b"x")
+    status, headers = door(gateway, originally(request, "X-Forwarded-"))
+    assert (status, headers["X-Sojourn-Principal"]) == (200, f"arn:aws:iam::{DEV}:user/alice")
+    assert headers["X-Sojourn-Tags"] == "team=web"
+    # The client's own X-Original- headers, which Traefik passes on.
+    assert door(gateway, originally(request, "X-Forwarded-") | {"X-Original-Uri": "/b/k"})[0] == 403
+    for left_out in ("Method", "Host", "Uri"):
+        for form in ("X-Forwarded-", "X-Original-"):
+            named = originally(request, form)
+            del named[form + left_out]
+            assert door(gateway, named)[0] == 403, (form, left_out)
+
+
+def test_forwarded_headers_count_from_trusted_proxies_alone(tmp_path: Path) -> None:
+    write_configuration(tmp_path, ACCOUNTS, {"proxy": {"rules": rules("h")}})
+    with running(Gateway(tmp_path)) as gateway:
+        request = signed(ALICE, "GET", "http://h/b/k")
+        assert door(gateway, originally(request, "X-Forwarded-"))[0] == 403
+        assert door(gateway, originally(request))[0] == 200
+        report = originally(signed(ALICE, "GET", "http://reports.internal/reports/1", service="reports"))
+        # Nobody vouches for the address, and the peer's is not the client's.
+        assert door(gateway, report | {"X-Forwarded-For": "10.0.0.7"})[0] == 403
+
+
+def test_the_clients_address_is_the_one_that_the_proxy_names(gateway: Gateway) -> None:
+    report = originally(signed(ALICE, "GET", "http://reports.internal/reports/1", service="reports"))
+    assert door(gateway, report | {"X-Forwarded-For": "10.0.0.7"})[0] == 200
+    assert door(gateway, report | {"X-Forwarded-For": "10.0.0.7, 192.0.2.1"})[0] == 403
+    assert door(gateway, report)[0] == 403
+
+
+def test_credentials_that_do_not_verify_are_401(gateway: Gateway) -> None:
+    request = signed(ALICE, "GET", "http://127.0.0.1/b/k")
+    assert door(gateway, originally(request))[0] == 200
+    status, headers = door(gateway, originally(request | {"headers": {}}))
+    assert (status, headers["WWW-Authenticate"]) == (401, "AWS4-HMAC-SHA256, Bearer")
+    assert "X-Sojourn-Principal" not in headers
+    assert door(gateway, originally(request | {"url": "http://127.0.0.1/b/l"}))[0] == 401
+    assert door(gateway, originally(request | {"method": "HEAD"}))[0] == 401
+    assert door(gateway, originally(request | {"url": "http://elsewhere/b/k"}))[0] == 401
+    token = session(gateway, "web")["SessionToken"]
+    assert door(gateway, originally(request | {"headers": {"authorization": f"Bearer {token}"}}))[0] == 401
+    event = gateway.audit[-1]
+    assert (event["eventName"], event["errorCode"]) == ("AuthRequest", "InvalidClientTokenId")
+    assert token not in json.dumps(gateway.audit)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/b/k", 200),
+        ("GET", "/b/deep/k", 200),
+        ("GET", "/b/k?x-id=GetObject", 200),
+        ("GET", "/b?list-type=2&prefix=k", 200),
+        ("POST", "/b/k", 403),
+        ("GET", "/", 403),
+        ("GET", "/b//k", 403),
+        ("GET", "/b/../vault/k", 403),
+        ("GET", "/b/x/%2e%2e/k", 403),
+        ("GET", "/b/..;a/k", 403),
+        ("GET", "/b/x%2Fk", 403),
+        ("GET", "/b/x%5Ck", 403),
+        ("GET", "/b/x%0Ak", 403),
+        ("GET", "/b/x%00k", 403),
+        ("GET", "/b/%FF", 403),
+        ("GET", "/b/k?acl", 403),
+        ("GET", "/b/k?versionId=1", 403),
+        ("GET", "/b?policy", 403),
+        ("GET", "/b?list-type=2&list-type=1", 403),
+        ("PUT", "/b/k?acl", 403),
+        ("PUT", "/b/k?uploadId=1&partNumber=1", 200),
+    ],
+)
+def test_only_what_a_rule_means_is_mapped(gateway: Gateway, method: str, path: str, status: int) -> None:
+    """The signature is right each time."""
+    request = signed(ALICE, method, f"http://127.0.0.1{path}", service="any")
+    assert door(gateway, originally(request))[0] == status
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "query"),
+    [("get", "/b/k", ""), ("PUT", "/b/k", "%61cl"), ("PUT", "/b/k", "ACL"), ("GET", "b", "")],
+)
+def test_spellings_do_not_matter(method: str, path: str, query: str) -> None:
+    """What SDKs would not even sign."""
+    source = [ProxyRule(**rule) for rule in rules("h")]
+    assert Rules().asked(source, HttpRequest("GET", "/b/k", "", [("host", "H:80")])) == Asked(
+        "s3:GetObject", "arn:aws:s3:::b/k"
+    )
+    assert Rules().asked(source, HttpRequest(method, path, query, [("host", "h")])) is None
+
+
+def test_headers_that_ask_for_more_than_the_action_fit_no_rule(gateway: Gateway) -> None:
+    for more in ({"x-amz-copy-source": "/vault/k"}, {"x-amz-acl": "public-read"}, {"x-amz-tagging": "a=b"}):
+        assert door(gateway, originally(signed(ALICE, "PUT", "http://127.0.0.1/b/k", headers=more)))[0] == 403
+
+
+def test_a_path_parameter_stays_in_its_part_of_the_arn(gateway: Gateway) -> None:
+    for account, status in ((DEV, 200), ("*", 403), ("a:b", 403)):
+        request = signed(ALICE, "GET", f"http://odd.internal/{account}/x", service="any")
+        # alice's policy allows objects without an account in their ARN only.
+        assert door(gateway, originally(request))[0] == (403 if status == 200 else status)
+    events = gateway.audit[-3:]
+    assert [each["requestParameters"].get("resource") for each in events] == [f"arn:aws:s3::{DEV}:b/x", None, None]
+
+
+def test_envoy_sends_the_request_itself(gateway: Gateway) -> None:
+    body = b"content"
+    request = signed(ALICE, "PUT", "http://127.0.0.1/b/k?x-id=PutObject", body)
+    headers = request["headers"] | {"host": "127.0.0.1"}
+    path = "/auth/ext_authz/b/k?x-id=PutObject"
+    status, answered = door(gateway, headers, path, "PUT", body)
+    assert (status, answered["X-Sojourn-Account"]) == (200, DEV)
+    assert door(gateway, headers, path, "PUT")[0] == 200
+    assert door(gateway, headers, path, "PUT", b"another")[0] == 401
+    partial = headers | {"x-envoy-auth-partial-body": "true"}
+    assert door(gateway, partial, path, "PUT", b"con")[0] == 200
+    assert door(gateway, headers, path, "GET", body)[0] == 401
+    assert door(gateway, headers, "/auth/ext_authz/b/l?x-id=PutObject", "PUT", body)[0] == 401
+    assert door(gateway, headers, "/auth/%65xt_authz/b/k?x-id=PutObject", "PUT", body)[0] == 403
+    vault = signed(ALICE, "GET", "http://127.0.0.1/vault/k")
+    assert door(gateway, vault["headers"] | {"host": "127.0.0.1"}, "/auth/ext_authz/vault/k")[0] == 403
+    unsigned = signed(ALICE, "POST", "http://reports.internal/reports/1", body, service="reports")
+    forwarded = unsigned["headers"] | {"host": "reports.internal", "X-Forwarded-For": "10.0.0.7"}
+    assert door(gateway, forwarded, "/auth/ext_authz/reports/1", "POST", body)[0] == 200
+    assert door(gateway, forwarded, "/auth/ext_authz/reports/1", "POST")[0] == 401
+    assert hashlib.sha256(body).hexdigest() == unsigned["payload_sha256"]
+
+
+def test_a_signed_content_length_is_told_by_the_proxy(gateway: Gateway) -> None:
+    request = signed(ALICE, "PUT", "http://127.0.0.1/b/k", b"abc", headers={"Content-Length": "3"})
+    assert "content-length" in request["headers"]["authorization"]
+    named = {name: value for name, value in originally(request).items() if name != "content-length"}
+    assert door(gateway, named | {"X-Original-Content-Length": "3"})[0] == 200
+    assert door(gateway, named | {"X-Original-Content-Length": "4"})[0] == 401
+    assert door(gateway, named)[0] == 401
