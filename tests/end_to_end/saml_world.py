@@ -66,7 +66,11 @@ def accounts(metadata: str, *, idp_initiated: bool = True) -> dict[str, Any]:
             "SAMLProviders": [corp, {**corp, "Name": "impostor", "SamlMetadataDocument": IMPOSTOR}],
             "Roles": [
                 role("sealed", trusting(PROD_IMPOSTOR)),
-                role("audit", trusting(PROD_CORP), Description="Reads everything, changes nothing."),
+                role(
+                    "audit",
+                    trusting(PROD_CORP, StringEquals={"saml:doc": f"{PROD}/corp"}),
+                    Description="Reads everything, changes nothing.",
+                ),
                 role("nobody", allow("sts:AssumeRole", principal={"AWS": DEV})),
             ],
         },
