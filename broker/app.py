@@ -109,8 +109,6 @@ def build(
         web.post("/authorize", authz.authorize),
         web.get("/auth/request", authz.auth_request, allow_head=False),
         web.route("*", "/auth/ext_authz/{path:.*}", authz.ext_authz),
-        web.get("/auth/request", authz.auth_request, allow_head=False),
-        web.route("*", "/auth/ext_authz/{path:.*}", authz.ext_authz),
         web.get("/saml/metadata", SamlMetadata(services).document),
         web.get("/saml/login", pages.door("BeginSamlSignIn", saml_login.begin, recorded=False), allow_head=False),
         web.post("/saml/acs", pages.door("SamlSignIn", saml_acs.receive)),
@@ -134,6 +132,7 @@ def build(
     application.cleanup_ctx.append(
         _background(
             keyring.keep_fresh,
+            sessions.usage.keep_writing,
             directory.watch,
             partial(saml.watch, lambda: directory.snapshot),
             Recheck(services, store, trail, random).keep_rechecking,

@@ -98,6 +98,7 @@ _COLUMNS: Sequence[tuple[str, Callable[[dict[str, Any]], str]]] = (
     ("FROM", lambda each: each.get("SourceIpAddress", "-")),
     ("SINCE", lambda each: _time(each["IssuedAt"])),
     ("UNTIL", lambda each: _time(each["Expiration"])),
+    ("USED", lambda each: _time(each["LastUsedAt"]) if "LastUsedAt" in each else "-"),
     ("BY", lambda each: each.get("ProviderArn") or each.get("OriginArn") or each["PrincipalArn"]),
     ("SOURCE IDENTITY", lambda each: each.get("SourceIdentity", "-")),
 )

@@ -106,9 +106,13 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """Some sessions, each account's newest first; `next` is None at the end."""
+    """Some sessions, each account's newest first; `next` is None at the end.
+
+    `last_used`: access key id to seconds since the epoch, to within five minutes; only those that were used.
+    """
 
     sessions: Sequence[Session]
+    last_used: Mapping[str, int]
     next: Place | None
 
 
@@ -151,7 +155,8 @@ async def list_sessions(
         last = None
     if not found and after is None:
         gate.require(wanted.scope)
-    return Listed(found, last)
+    last_used = await services.sessions.usage.last_used([session.access_key_id for session in found])
+    return Listed(found, last_used, last)
 
 
 async def revoke_sessions(

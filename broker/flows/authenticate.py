@@ -132,6 +132,7 @@ class Authenticator:
         caller = caller_of(snapshot, session)
         if caller is None:
             raise InvalidClientTokenId
+        self.sessions.usage.note(session)
         return caller
 
     def _by_long_term_key(
@@ -176,6 +177,7 @@ class Authenticator:
         if caller is None:
             raise InvalidClientTokenId
         self._require_match(request, presented, payload_sha256, secret, rules)
+        self.sessions.usage.note(session)
         return caller
 
     def _require_match(

@@ -25,6 +25,7 @@ from broker.sealing import MasterKeys, SealBroken
 from broker.sessions import indexes, token
 from broker.sessions.keyring import Keyring
 from broker.sessions.model import Credentials, Grant, Minted, Session
+from broker.sessions.usage import Usage
 from broker.stores.contract import Store, StoreUnavailable
 
 _NONCE_BYTES = 16
@@ -46,7 +47,7 @@ _decode = msgspec.msgpack.Decoder(Session).decode
 
 
 class Sessions:
-    """The sessions in the store."""
+    """The sessions in the store. `usage`: when they were last used."""
 
     def __init__(
         self, store: Store, keyring: Keyring, masters: MasterKeys, *, issuer: str, now: Now, random: Random
@@ -57,6 +58,7 @@ class Sessions:
         self._issuer = issuer
         self._now = now
         self._random = random
+        self.usage = Usage(store, now)
 
     async def mint(self, grant: Grant, *, principal_tags: Mapping[str, str]) -> Minted:
         """Make credentials for what was granted and record them. Only the flows that decided may call this.
@@ -145,14 +147,8 @@ class Sessions:
         for start in range(0, len(sessions), _PAGE):
             await asyncio.gather(*(self._bury(session) for session in sessions[start : start + _PAGE]))
         await self._store.durable()
-        filed: dict[str, list[str]] = {}
-        for session in sessions:
-            for entry in indexes.entries(session):
-                filed.setdefault(entry.index, []).append(entry.member)
         with contextlib.suppress(StoreUnavailable):  # what is not trimmed now is ignored, and expires
-            for index, members in filed.items():
-                for start in range(0, len(members), _PAGE):
-                    await self._store.unfile(index, members[start : start + _PAGE])
+            await self._unfile(sessions)
 
     async def revoked(self, key_id: str) -> bool:
         """Whether the session of an access key id was revoked, durably on return. Raises `StoreUnavailable`."""
@@ -164,8 +160,15 @@ class Sessions:
     async def discard(self, session: Session) -> None:
         """Remove a session whose credentials were never handed out."""
         await self._store.delete(_key(session.access_key_id))
-        for entry in indexes.entries(session):
-            await self._store.unfile(entry.index, [entry.member])
+        await self._unfile([session])
+
+    async def _unfile(self, sessions: Sequence[Session]) -> None:
+        for start in range(0, len(sessions), _PAGE):
+            filed: dict[str, list[str]] = {}
+            for session in sessions[start : start + _PAGE]:
+                for entry in indexes.entries(session):
+                    filed.setdefault(entry.index, []).append(entry.member)
+            await asyncio.gather(*(self._store.unfile(index, members) for index, members in filed.items()))
 
     async def _bury(self, session: Session) -> None:
         left = session.expires_at - self._now().timestamp()

@@ -140,6 +140,21 @@ class TestListing:
         assert made["SecretAccessKey"] not in shown
         assert made["SessionToken"] not in shown
 
+    def test_the_last_use_is_known_to_all_processes_in_time(
+        self, gateway: Gateway, gateways: Sequence[Gateway], tmp_path: Path, server: RedisServer
+    ) -> None:
+        used, unused = assume(gateway, ALICE, name="used"), assume(gateway, ALICE, name="unused")
+        write_configuration(tmp_path, ACCOUNTS, SETTINGS)
+        before = int(time.time())
+        with running(Gateway(tmp_path, store=server.url)) as third:
+            assert lives(third, used)
+            with pytest.raises(ClientError, match="SignatureDoesNotMatch"):
+                third.client(credentials=unused | {"SecretAccessKey": "x" * 40}).get_caller_identity()
+        for each in gateways:
+            told = {session["SessionName"]: session for session in administer(each, ADMIN, "ListSessions")["Sessions"]}
+            assert before <= told["used"]["LastUsedAt"] <= time.time()
+            assert "LastUsedAt" not in told["unused"]
+
     def test_each_filter(self, gateway: Gateway) -> None:
         one = assume(gateway, ALICE, name="one", SourceIdentity="alice-1", Tags=[{"Key": "Team", "Value": "web"}])
         assume(gateway, BOB, name="two", Tags=[{"Key": "team", "Value": "ops"}])

@@ -34,7 +34,7 @@ async def run(call: Call, request: Request) -> Result:
         after=None if request.marker is None else _place(request.marker),
     )
     return {
-        "Sessions": [session(each) for each in found.sessions],
+        "Sessions": [session(each, found.last_used.get(each.access_key_id)) for each in found.sessions],
         "IsTruncated": found.next is not None,
         "Marker": None if found.next is None else _marker(found.next),
     }

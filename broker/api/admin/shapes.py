@@ -86,8 +86,8 @@ FILTERS: Final = (
 )
 
 
-def session(found: Session) -> Mapping[str, Any]:
-    """The `Session` element: who, which role, from where, since when, until when, by which provider."""
+def session(found: Session, last_used: int | None) -> Mapping[str, Any]:
+    """The `Session` element: who, which role, from where, since when, until when, by which provider, last used."""
     return {
         "AccessKeyId": found.access_key_id,
         "SessionArn": found.arn,
@@ -105,6 +105,7 @@ def session(found: Session) -> Mapping[str, Any]:
         "Tags": [{"Key": key, "Value": value} for key, value in found.tags.items()],
         "IssuedAt": _instant(found.issued_at),
         "Expiration": found.expiration,
+        "LastUsedAt": None if last_used is None else _instant(last_used),
     }
 
 
