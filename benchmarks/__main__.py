@@ -3,7 +3,7 @@
 import importlib
 import sys
 
-BENCHMARKS = ("sts", "oidc", "stages", "policy")
+BENCHMARKS = ("sts", "oidc", "authorize", "stages", "policy")
 
 
 def main() -> None:

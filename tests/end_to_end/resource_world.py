@@ -3,6 +3,7 @@
 import hashlib
 import http.client
 import json
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from botocore.auth import S3SigV4Auth, S3SigV4QueryAuth, SigV4Auth, SigV4QueryAuth
@@ -112,12 +113,24 @@ def signed(
     }
 
 
+class _Dated:
+    """Signs as of some seconds ago."""
+
+    age = 0
+
+    def _modify_request_before_signing(self, request: Any) -> None:
+        at = datetime.now(UTC) - timedelta(seconds=self.age)
+        request.context["timestamp"] = at.strftime("%Y%m%dT%H%M%SZ")
+        super()._modify_request_before_signing(request)  # type: ignore[misc]
+
+
 def presigned(
-    credentials: dict[str, str], method: str, url: str, *, expires: int = 3600, service: str = "s3"
+    credentials: dict[str, str], method: str, url: str, *, expires: int = 3600, service: str = "s3", age: int = 0
 ) -> dict[str, Any]:
-    """A presigned request's description."""
+    """A presigned request's description; `age`: seconds since it was signed."""
     request = AWSRequest(method, url)
-    signer = S3SigV4QueryAuth if service == "s3" else SigV4QueryAuth
+    kind = S3SigV4QueryAuth if service == "s3" else SigV4QueryAuth
+    signer: Any = type("Signer", (_Dated, kind), {"age": age})
     signer(keys_of(credentials), service, "eu-central-1", expires=expires).add_auth(request)
     return {"method": method, "url": request.url, "headers": {}}
 

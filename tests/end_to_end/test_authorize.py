@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import pytest
 from botocore.auth import SigV4Auth
@@ -24,7 +24,9 @@ from tests.end_to_end.resource_world import (
     presigned,
     signed,
 )
-from tests.end_to_end.world import DEV, PROD, allow, deny, document, role_arn
+from tests.end_to_end.world import DEV, PROD, allow, deny, document, inline, role, role_arn
+from tests.fakes.background import Background
+from tests.fakes.issuer import AUDIENCE, FakeIssuer
 from tests.fakes.redis import RedisServer
 from tests.gateway import Gateway, running, write_configuration
 
@@ -32,11 +34,32 @@ URL = "http://s3.internal"
 
 
 @pytest.fixture(scope="module")
-def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+def issuer() -> Iterator[FakeIssuer]:
+    fake = FakeIssuer(path="/apps")
+    with Background(fake):
+        yield fake
+
+
+@pytest.fixture(scope="module")
+def gateway(tmp_path_factory: pytest.TempPathFactory, issuer: FakeIssuer) -> Iterator[Gateway]:
     directory: Path = tmp_path_factory.mktemp("resource-servers")
-    write_configuration(directory, ACCOUNTS)
+    write_configuration(directory, with_issuer(issuer.url))
     with running(Gateway(directory)) as gateway:
         yield gateway
+
+
+def with_issuer(url: str) -> dict[str, Any]:
+    """The world with a role for an issuer's tokens, each of which may read the report that is named as its subject."""
+    host = url.partition("://")[2]
+    provider = f"arn:aws:iam::{PROD}:oidc-provider/{host}"
+    app = role(
+        "app",
+        allow("sts:AssumeRoleWithWebIdentity", principal={"Federated": provider}),
+        Policies=inline(allow("reports:GetReport", f"arn:aws:reports:::report/${{{host}:sub}}")),
+    )
+    prod = ACCOUNTS["prod"]
+    providers = [{"Url": url, "ClientIdList": [AUDIENCE], "AllowHttp": True}]
+    return ACCOUNTS | {"prod": prod | {"Roles": [*prod["Roles"], app], "OIDCProviders": providers}}
 
 
 def session(gateway: Gateway, **parameters: Any) -> dict[str, str]:
@@ -158,7 +181,8 @@ def test_several_questions_at_once(gateway: Gateway) -> None:
     assert ask(gateway, STORAGE, {"request": request, "requests": asked})[0] == 400
 
 
-def test_the_context_decides_and_what_is_known_cannot_be_given(gateway: Gateway) -> None:
+def test_the_context_decides_and_what_is_known_cannot_be_given(gateway: Gateway, issuer: FakeIssuer) -> None:
+    host = issuer.url.partition("://")[2]
     request = signed(ALICE, "GET", "http://reports/1", service="reports")
     question = {"request": request, "action": "reports:GetReport", "resource": "arn:aws:reports:::report/1"}
     for address, decision in (("10.0.0.7", "allow"), ("192.0.2.7", "implicitDeny")):
@@ -180,6 +204,8 @@ def test_the_context_decides_and_what_is_known_cannot_be_given(gateway: Gateway)
         "aws:CurrentTime",
         "aws:ResourceAccount",
         "saml:sub",
+        f"{host}:sub",
+        f"{host}:anything",
         "ldap:groups",
         "token.actions.githubusercontent.com:sub",
         "nothing",
@@ -235,6 +261,16 @@ def test_presigned_requests_live_as_long_as_they_say(gateway: Gateway) -> None:
         request = presigned(ALICE, "GET", f"{URL}/b/k", expires=expires)
         status, answer = ask(gateway, STORAGE, question | {"request": request})
         assert (status, answer.get("error", {}).get("code")) == (200 if code is None else 401, code)
+    for service, age, expires, verifies in (
+        ("s3", 3600, 7200, True),
+        ("s3", 3600, 3000, False),
+        ("dynamodb", 3600, 7200, True),
+        ("sts", 3600, 7200, False),
+        ("sts", 600, 60, True),
+    ):
+        request = presigned(ALICE, "GET", f"{URL}/b/k", expires=expires, age=age, service=service)
+        status, answer = ask(gateway, STORAGE, question | {"request": request})
+        assert status == (200 if verifies else 401), (service, age)
     other = presigned(ALICE, "GET", "http://db.internal/?x=1", service="dynamodb")
     assert ask(gateway, STORAGE, question | {"request": other})[1]["payload"] == "signed"
 
@@ -288,6 +324,39 @@ def test_what_does_not_verify_is_401_with_awss_code(gateway: Gateway) -> None:
         assert (status, answer["error"]["code"]) == (401, code)
     event = gateway.audit[-1]
     assert (event["eventName"], event["errorCode"]) == ("Authorize", "MissingAuthenticationToken")
+
+
+def bearer(gateway: Gateway, issuer: FakeIssuer, **claims: Any) -> str:
+    """A bearer token of the role `app`."""
+    form = {
+        "grant_type": "urn:ietf:params:oauth:grant-type:token-exchange",
+        "subject_token": issuer.token(**claims),
+        "subject_token_type": "urn:ietf:params:oauth:token-type:id_token",
+        "resource": role_arn("app"),
+    }
+    with gateway.opener.open(f"{gateway.url}/oauth2/token", urlencode(form).encode(), timeout=10) as answer:
+        return str(json.load(answer)["access_token"])
+
+
+def test_a_bearer_token_is_judged_by_the_permissions_of_its_session(gateway: Gateway, issuer: FakeIssuer) -> None:
+    token = bearer(gateway, issuer, sub="app-1")
+    question = {"token": token, "action": "reports:GetReport", "resource": "arn:aws:reports:::report/app-1"}
+    status, answer = ask(gateway, REPORTS, question)
+    assert (status, answer["decision"], answer["payload"]) == (200, "allow", "unsigned")
+    assert answer["principal"]["arn"].startswith(f"arn:aws:sts::{PROD}:assumed-role/app/")
+    other = question | {"resource": "arn:aws:reports:::report/app-2"}
+    assert ask(gateway, REPORTS, other)[1]["decision"] == "implicitDeny"
+    spoofed = other | {"context": {f"{issuer.url.partition('://')[2]}:sub": ["app-2"]}}
+    assert ask(gateway, REPORTS, spoofed)[0] == 400
+    assert ask(gateway, STORAGE, question)[0] == 403
+    for at in range(len(token)):
+        bent = token[:at] + ("A" if token[at] != "A" else "B") + token[at + 1 :]
+        status, answer = ask(gateway, REPORTS, question | {"token": bent})
+        assert (status, answer["error"]["code"]) == (401, "InvalidClientTokenId"), at
+    recorded = json.dumps(gateway.audit)
+    assert token not in recorded
+    both = {"request": signed(ALICE, "GET", f"{URL}/b/k"), **question}
+    assert ask(gateway, REPORTS, both)[0] == 400
 
 
 def test_a_sigv4_session_token_alone_authorises_nothing(gateway: Gateway) -> None:

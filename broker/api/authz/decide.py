@@ -16,6 +16,7 @@ from broker.flows.authorize import Judge, Surroundings, authorize
 from broker.flows.caller import Caller
 from broker.policy import Decision, Kind, Policy, PolicyError, Verdict
 from broker.policy import parse as parse_policy
+from broker.policy.context import fold
 from broker.sigv4 import PresentedSignature
 
 DECISIONS: Final = {
@@ -66,7 +67,7 @@ async def decide(call: Call, received: Received) -> Mapping[str, Any]:
     permission = "broker:Authorize" if asked.token is None else "broker:AuthorizeBearer"
     for resource in dict.fromkeys(each.resource for each in questions):
         authorize(call.services, call.snapshot, server, call.wire, permission, resource)
-    surroundings = await _surroundings(asked)
+    surroundings = await _surroundings(call, asked)
     holder = await _verify(call, asked)
     try:
         judge = Judge(call.services, call.snapshot, holder.caller, surroundings)
@@ -93,8 +94,9 @@ async def decide(call: Call, received: Received) -> Mapping[str, Any]:
     }
 
 
-async def _surroundings(asked: Asked) -> Surroundings:
+async def _surroundings(call: Call, asked: Asked) -> Surroundings:
     single, many = asked.condition_keys()
+    _check_claims(call, asked)
     text = asked.policy_text()
     policy = None
     if text is not None:
@@ -104,6 +106,18 @@ async def _surroundings(asked: Asked) -> Surroundings:
             faults = "; ".join(str(fault) for fault in error.faults[:10])
             raise MalformedPolicyDocument(f"resource_policy: {faults}") from error
     return Surroundings(single=single, many=many, resource_policy=policy, resource_account=asked.resource_account)
+
+
+def _check_claims(call: Call, asked: Asked) -> None:
+    """Claims are keys under their issuer's name, and known from the session alone."""
+    names = [name for name in asked.context if not name.startswith("aws:")]
+    if not names:
+        return
+    issuers = [url for account in call.snapshot.accounts.values() for url in account.oidc_providers]
+    prefixes = tuple(fold(url.partition("://")[2]) + ":" for url in issuers)
+    for name in names:
+        if fold(name).startswith(prefixes):
+            raise ValidationError(f"The condition key {name} may not be given in context: it is known here.")
 
 
 @lru_cache(maxsize=512)
