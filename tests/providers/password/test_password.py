@@ -108,21 +108,20 @@ async def test_a_stored_hash_that_is_none_or_too_costly_is_no_verdict(hashes: Pa
 
 async def test_a_flood_is_cut_and_leaves_the_event_loop_free(hashes: PasswordHashes) -> None:
     local = provider(hashes, await hashes.make(RIGHT))
-    worst = 0.0
+    lag: list[float] = []
 
     async def watch() -> None:
-        nonlocal worst
         while True:
             before = time.perf_counter()
             await asyncio.sleep(0.005)
-            worst = max(worst, time.perf_counter() - before - 0.005)
+            lag.append(time.perf_counter() - before - 0.005)
 
     watching = asyncio.create_task(watch())
     ends = await asyncio.gather(*(local.verify(Password("alice", "wrong")) for _ in range(120)), return_exceptions=True)
     watching.cancel()
     assert sum(isinstance(end, ProviderUnavailable) for end in ends) >= 38
     assert all(isinstance(end, ProviderUnavailable | ProofRejected) for end in ends)
-    assert worst < 0.15
+    assert statistics.median(lag) < 0.015  # a hash takes some 40 ms
 
 
 def test_no_hash_is_shown() -> None:
