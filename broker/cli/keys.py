@@ -25,10 +25,11 @@ def list_(endpoint: str, as_json: bool) -> None:
 
 @command.command()
 @endpoint_option
+@click.option("--end-sessions", is_flag=True, help="The emergency: drop the old keys and end every session.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON; times are seconds since the epoch.")
-def rotate(endpoint: str, as_json: bool) -> None:
+def rotate(endpoint: str, end_sessions: bool, as_json: bool) -> None:
     """Make new keys: published at once, signing a few seconds later. What the old ones signed stays valid."""
-    _show(administer(endpoint, "RotateSigningKeys", {}), as_json)
+    _show(administer(endpoint, "RotateSigningKeys", {"EndSessions": "true"} if end_sessions else {}), as_json)
 
 
 def _show(answer: dict[str, Any], as_json: bool) -> None:

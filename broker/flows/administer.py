@@ -5,9 +5,10 @@ keys belong to the management account, or to the only account. Within that reach
 session: who may not see a session does not see it, and of many sessions none is revoked where one may not be.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from broker import arn, ids
 from broker.arn import Arn
@@ -17,7 +18,7 @@ from broker.flows.caller import Caller, Wire, caller_keys, request_keys, resourc
 from broker.flows.services import Services
 from broker.policy import Request, RequestContext, decide
 from broker.sessions import indexes
-from broker.sessions.keyring import SigningKey
+from broker.sessions.keyring import REFRESH_EVERY, SigningKey
 from broker.sessions.model import Session
 from broker.sessions.sessions import Position
 
@@ -26,6 +27,9 @@ REVOKE = "broker:RevokeSessions"
 
 _PAGE = 101
 """Entries read at once: a page of a hundred, and whether there are more."""
+_ENDED_TOGETHER = 1000
+_LATE = timedelta(seconds=2)
+"""By which another process may read the signing keys late."""
 _LOOKED_AT = 2000
 """Sessions that one call to list looks at: an answer may be short, or empty, and yet have a next page."""
 
@@ -270,6 +274,33 @@ async def signing_keys(services: Services, snapshot: Snapshot, caller: Caller) -
     _require_keys(snapshot, caller)
     await services.keyring.refresh()
     return services.keyring.published()
+
+
+async def replace_signing_keys(services: Services, snapshot: Snapshot, caller: Caller, wire: Wire) -> int:
+    """The emergency: no key stays, no session lives on, in any account; how many were ended.
+
+    Sessions are ended twice: now, and once more when no process signs with the keys of before. Takes some seconds.
+
+    Raises `AccessDenied`, `StoreUnavailable` (some may live on; try again), `KeysUnavailable`.
+    """
+    _require_keys(snapshot, caller)
+    _Gate(services, snapshot, caller, wire, REVOKE, Wanted()).require("*")
+    await services.keyring.replace()
+    ended = await _end_all(services, snapshot)
+    await asyncio.sleep((REFRESH_EVERY + _LATE).total_seconds())
+    return ended + await _end_all(services, snapshot)
+
+
+async def _end_all(services: Services, snapshot: Snapshot) -> int:
+    ended, batch = 0, list[Session]()
+    everyone = Wanted()
+    async for _, session in _candidates(services, sorted(snapshot.accounts), everyone, None):
+        batch.append(session)
+        if len(batch) == _ENDED_TOGETHER:
+            await services.sessions.revoke(batch)
+            ended, batch = ended + len(batch), []
+    await services.sessions.revoke(batch)
+    return ended + len(batch)
 
 
 async def rotate_signing_keys(services: Services, snapshot: Snapshot, caller: Caller) -> Sequence[SigningKey]:

@@ -4,7 +4,7 @@ Invariants:
 1. All keys stand in one record, changed by compare-and-swap only: processes never disagree for longer than one
    refresh.
 2. A key signs from its `active_from` until its successor's. A successor is recorded at least `PROPAGATION` ahead, so
-   every process has read it before it signs.
+   every process has read it before it signs; only `replace` does not wait.
 3. A retired key stays published for as long as a token that it signed may live, and can tell an expired token from an
    unknown one for a day longer.
 4. Private keys rest sealed under the master key.
@@ -190,15 +190,25 @@ class Keyring:
         raise StoreUnavailable("the signing keys are being changed by others without end")
 
     async def rotate(self) -> None:
-        """Record successors that sign from `PROPAGATION` on. Raises `StoreUnavailable`."""
+        """Record successors that sign from `PROPAGATION` on. Raises `StoreUnavailable`, `KeysUnavailable`."""
+        await self._record_new(self._now() + PROPAGATION, keep=True)
+
+    async def replace(self) -> None:
+        """Drop every key, published ones too, for new ones that sign at once: nothing signed before verifies offline.
+
+        For an emergency: the other processes go on with the old keys for `REFRESH_EVERY` at most.
+        Raises `StoreUnavailable`, `KeysUnavailable`.
+        """
+        await self._record_new(self._now(), keep=False)
+
+    async def _record_new(self, active_from: datetime, *, keep: bool) -> None:
+        fresh = [await asyncio.to_thread(self._generate, alg, active_from) for alg in GENERATORS]
         for _ in range(5):
             raw = await self._store.get(_RECORD)
             records = await self._decode(raw)
             if records is None:
                 raise KeysUnavailable(self._problem)
-            at = self._now() + PROPAGATION
-            fresh = [await asyncio.to_thread(self._generate, alg, at) for alg in GENERATORS]
-            wanted = sorted([*records, *fresh], key=lambda record: record.active_from)
+            wanted = sorted([*records, *fresh] if keep else fresh, key=lambda record: record.active_from)
             encoded = msgspec.json.encode(wanted)
             if await self._store.swap(_RECORD, raw, encoded):
                 await self._store.durable()

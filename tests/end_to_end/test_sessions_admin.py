@@ -519,6 +519,33 @@ class TestKeys:
             with pytest.raises(Refused, match="AccessDenied"):
                 administer(gateway, AUDITOR, "RotateSigningKeys")
 
+    def test_the_emergency_leaves_no_key_and_no_session(self, gateway: Gateway, gateways: Sequence[Gateway]) -> None:
+        held = [assume(gateway, ALICE), assume(gateway, ALICE, role_arn("home", DEV))]
+        before = {key["KeyId"] for key in administer(gateway, CHIEF, "ListSigningKeys")["SigningKeys"]}
+        with pytest.raises(Refused, match="AccessDenied"):
+            administer(gateway, ADMIN, "RotateSigningKeys", EndSessions="true")
+        assert all(lives(gateway, each) for each in held)
+        with ThreadPoolExecutor(1) as pool:
+            rotation = pool.submit(administer, gateway, CHIEF, "RotateSigningKeys", EndSessions="true")
+            time.sleep(1)
+            assert not any(lives(gateway, each) for each in held)
+            between = assume(gateways[1], ALICE)
+            answer = rotation.result()
+        assert answer["Revoked"] == 3
+        assert not lives(gateway, between)
+        for each in gateways:
+            kids = {
+                key["kid"] for key in json.loads(each.opener.open(each.url + "/.well-known/jwks.json").read())["keys"]
+            }
+            assert len(kids) == 3
+            assert not kids & before
+            fresh = assume(each, ALICE)
+            assert jwt.get_unverified_header(fresh["SessionToken"])["kid"] in kids
+            assert lives(each, fresh)
+        event = next(each for each in reversed(gateway.audit) if each["eventName"] == "RotateSigningKeys")
+        assert event["requestParameters"] == {"endSessions": "true"}
+        assert event["responseElements"]["sessionsEnded"] == 3
+
 
 def _mint_and_use(gateway: Gateway, stop: threading.Event) -> set[str]:
     """Any failed request raises."""
