@@ -16,12 +16,11 @@ def authorize(
     caller: Caller,
     wire: Wire,
     action: str,
-    resource: str,
-    *,
+    *resources: str,
     single: Mapping[str, str] | None = None,
     many: Mapping[str, Sequence[str]] | None = None,
 ) -> None:
-    """Return where the gateway's own action is allowed. `single` and `many` are condition keys of the action itself.
+    """Return where the gateway's own action is allowed on each resource. `single`, `many`: its own condition keys.
 
     Raises:
         AccessDenied: with AWS's sentence and an encoded authorization message.
@@ -32,14 +31,15 @@ def authorize(
     context = RequestContext(
         {**request_keys(wire, now), **(single or {}), **callers_single}, {**(many or {}), **callers_many}
     )
-    asked = Request(caller.principal, action, resource, context, account)
     policies = replace(caller.policies, rcps=resource_control_policies(snapshot, account))
-    if not decide(asked, policies).allowed:
-        raise services.denials.denied(
-            f"User: {caller.principal.arn} is not authorized to perform: {action} on resource: {resource}",
-            asked,
-            policies,
-        )
+    for resource in resources:
+        asked = Request(caller.principal, action, resource, context, account)
+        if not decide(asked, policies).allowed:
+            raise services.denials.denied(
+                f"User: {caller.principal.arn} is not authorized to perform: {action} on resource: {resource}",
+                asked,
+                policies,
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

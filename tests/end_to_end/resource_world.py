@@ -5,12 +5,14 @@ import http.client
 import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import urlencode
 
 from botocore.auth import S3SigV4Auth, S3SigV4QueryAuth, SigV4Auth, SigV4QueryAuth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
-from tests.end_to_end.world import DEV, FROM_DEV, PROD, allow, deny, document, inline, new_key, role
+from tests.end_to_end.world import DEV, FROM_DEV, PROD, allow, deny, document, inline, new_key, role, role_arn
+from tests.fakes.issuer import AUDIENCE, FakeIssuer
 from tests.gateway import Gateway
 
 SERVERS = "777788889999"
@@ -84,6 +86,20 @@ ACCOUNTS: dict[str, Any] = {
 }
 
 
+def with_issuer(url: str) -> dict[str, Any]:
+    """The world with a role for an issuer's tokens, each of which may read the report that is named as its subject."""
+    host = url.partition("://")[2]
+    provider = f"arn:aws:iam::{PROD}:oidc-provider/{host}"
+    app = role(
+        "app",
+        allow("sts:AssumeRoleWithWebIdentity", principal={"Federated": provider}),
+        Policies=inline(allow("reports:GetReport", f"arn:aws:reports:::report/${{{host}:sub}}")),
+    )
+    prod = ACCOUNTS["prod"]
+    providers = [{"Url": url, "ClientIdList": [AUDIENCE], "AllowHttp": True}]
+    return ACCOUNTS | {"prod": prod | {"Roles": [*prod["Roles"], app], "OIDCProviders": providers}}
+
+
 def keys_of(credentials: dict[str, str]) -> Credentials:
     """As botocore's signers take them."""
     return Credentials(
@@ -147,3 +163,15 @@ def ask(gateway: Gateway, server: dict[str, str], question: Any) -> tuple[int, A
         return answer.status, json.loads(answer.read())
     finally:
         connection.close()
+
+
+def bearer(gateway: Gateway, issuer: FakeIssuer, **claims: Any) -> str:
+    """A bearer token of the role `app`."""
+    form = {
+        "grant_type": "urn:ietf:params:oauth:grant-type:token-exchange",
+        "subject_token": issuer.token(**claims),
+        "subject_token_type": "urn:ietf:params:oauth:token-type:id_token",
+        "resource": role_arn("app"),
+    }
+    with gateway.opener.open(f"{gateway.url}/oauth2/token", urlencode(form).encode(), timeout=10) as answer:
+        return str(json.load(answer)["access_token"])

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import quote
 
 import pytest
 from botocore.auth import SigV4Auth
@@ -20,13 +20,15 @@ from tests.end_to_end.resource_world import (
     STORAGE,
     TABLES,
     ask,
+    bearer,
     keys_of,
     presigned,
     signed,
+    with_issuer,
 )
-from tests.end_to_end.world import DEV, PROD, allow, deny, document, inline, role, role_arn
+from tests.end_to_end.world import DEV, PROD, allow, deny, document, role_arn
 from tests.fakes.background import Background
-from tests.fakes.issuer import AUDIENCE, FakeIssuer
+from tests.fakes.issuer import FakeIssuer
 from tests.fakes.redis import RedisServer
 from tests.gateway import Gateway, running, write_configuration
 
@@ -46,20 +48,6 @@ def gateway(tmp_path_factory: pytest.TempPathFactory, issuer: FakeIssuer) -> Ite
     write_configuration(directory, with_issuer(issuer.url))
     with running(Gateway(directory)) as gateway:
         yield gateway
-
-
-def with_issuer(url: str) -> dict[str, Any]:
-    """The world with a role for an issuer's tokens, each of which may read the report that is named as its subject."""
-    host = url.partition("://")[2]
-    provider = f"arn:aws:iam::{PROD}:oidc-provider/{host}"
-    app = role(
-        "app",
-        allow("sts:AssumeRoleWithWebIdentity", principal={"Federated": provider}),
-        Policies=inline(allow("reports:GetReport", f"arn:aws:reports:::report/${{{host}:sub}}")),
-    )
-    prod = ACCOUNTS["prod"]
-    providers = [{"Url": url, "ClientIdList": [AUDIENCE], "AllowHttp": True}]
-    return ACCOUNTS | {"prod": prod | {"Roles": [*prod["Roles"], app], "OIDCProviders": providers}}
 
 
 def session(gateway: Gateway, **parameters: Any) -> dict[str, str]:
@@ -326,18 +314,6 @@ def test_what_does_not_verify_is_401_with_awss_code(gateway: Gateway) -> None:
     assert (event["eventName"], event["errorCode"]) == ("Authorize", "MissingAuthenticationToken")
 
 
-def bearer(gateway: Gateway, issuer: FakeIssuer, **claims: Any) -> str:
-    """A bearer token of the role `app`."""
-    form = {
-        "grant_type": "urn:ietf:params:oauth:grant-type:token-exchange",
-        "subject_token": issuer.token(**claims),
-        "subject_token_type": "urn:ietf:params:oauth:token-type:id_token",
-        "resource": role_arn("app"),
-    }
-    with gateway.opener.open(f"{gateway.url}/oauth2/token", urlencode(form).encode(), timeout=10) as answer:
-        return str(json.load(answer)["access_token"])
-
-
 def test_a_bearer_token_is_judged_by_the_permissions_of_its_session(gateway: Gateway, issuer: FakeIssuer) -> None:
     token = bearer(gateway, issuer, sub="app-1")
     question = {"token": token, "action": "reports:GetReport", "resource": "arn:aws:reports:::report/app-1"}
@@ -429,6 +405,9 @@ def test_bodies_that_are_no_json_and_policies_that_are_none(gateway: Gateway) ->
     assert ask(gateway, STORAGE, b'{"action":"' + b"x" * 300_000 + b'"}')[0] == 413
     request = signed(ALICE, "GET", f"{URL}/b/k")
     question = {"request": request, "action": "s3:GetObject", "resource": "arn:aws:s3:::b/k"}
+    broken = json.dumps(question).encode()[:-1] + b', "resource_policy": {"Version": "\xff"}}'
+    status, answer = ask(gateway, STORAGE, broken)
+    assert (status, answer["error"]["code"]) in {(400, "ValidationError"), (400, "MalformedPolicyDocument")}
     policies: list[Any] = [{}, "x", 5, [], document(allow("s3:GetObject", "*")), "x" * 30_000]
     for policy in policies:
         status, answer = ask(gateway, STORAGE, question | {"resource_policy": policy})

@@ -16,15 +16,20 @@ from urllib.request import Request, urlopen
 
 import boto3
 import pytest
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from broker.api.authz.mapping import Asked, Rules
 from broker.settings.model import ProxyRule
 from broker.sigv4 import HttpRequest
-from tests.end_to_end.resource_world import ACCOUNTS, ALICE, BOUNDED, presigned, signed
+from tests.end_to_end.resource_world import ACCOUNTS, ALICE, BOUNDED, bearer, keys_of, presigned, signed, with_issuer
 from tests.end_to_end.world import DEV, PROD, role_arn
+from tests.fakes.background import Background
+from tests.fakes.issuer import FakeIssuer
 from tests.fakes.objects import ObjectService
+from tests.fakes.redis import RedisServer
 from tests.gateway import Gateway, free_port, running, write_configuration
 
 NGINX = shutil.which("nginx") or "/usr/sbin/nginx"
@@ -61,10 +66,17 @@ def rules(host: str) -> list[dict[str, Any]]:
 
 
 @pytest.fixture(scope="module")
-def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+def issuer() -> Iterator[FakeIssuer]:
+    fake = FakeIssuer(path="/apps")
+    with Background(fake):
+        yield fake
+
+
+@pytest.fixture(scope="module")
+def gateway(tmp_path_factory: pytest.TempPathFactory, issuer: FakeIssuer) -> Iterator[Gateway]:
     directory: Path = tmp_path_factory.mktemp("proxied")
     settings = {"proxy": {"rules": rules("127.0.0.1")}, "server": {"trusted_proxies": ["127.0.0.0/8"]}}
-    write_configuration(directory, ACCOUNTS, settings)
+    write_configuration(directory, with_issuer(issuer.url), settings)
     with running(Gateway(directory)) as gateway:
         yield gateway
 
@@ -351,3 +363,36 @@ def test_a_signed_content_length_is_told_by_the_proxy(gateway: Gateway) -> None:
     assert door(gateway, named | {"X-Original-Content-Length": "3"})[0] == 200
     assert door(gateway, named | {"X-Original-Content-Length": "4"})[0] == 401
     assert door(gateway, named)[0] == 401
+
+
+def test_a_bearer_token_opens_what_its_session_may(gateway: Gateway, issuer: FakeIssuer) -> None:
+    token = bearer(gateway, issuer, sub="app-1")
+    authorized = {"headers": {"authorization": f"bearer {token}"}, "method": "GET"}
+    own = authorized | {"url": "http://reports.internal/reports/app-1"}
+    status, headers = door(gateway, originally(own))
+    assert status == 200
+    assert headers["X-Sojourn-Principal"].startswith(f"arn:aws:sts::{PROD}:assumed-role/app/")
+    assert door(gateway, originally(own | {"url": "http://reports.internal/reports/app-2"}))[0] == 403
+    both = presigned(ALICE, "GET", "http://reports.internal/reports/app-1", service="reports")["url"]
+    assert door(gateway, originally(own | {"url": both}))[0] == 401
+    asked = {"authorization": f"Bearer {token}", "host": "reports.internal"}
+    assert door(gateway, asked, "/auth/ext_authz/reports/app-1")[0] == 200
+    assert door(gateway, asked, "/auth/ext_authz/reports/app-2")[0] == 403
+    assert token not in json.dumps(gateway.audit)
+
+
+def test_an_encoded_upload_is_asked_about_by_its_head(gateway: Gateway) -> None:
+    chunked = {"Content-Encoding": "aws-chunked", "X-Amz-Content-SHA256": "STREAMING-UNSIGNED-PAYLOAD-TRAILER"}
+    request = AWSRequest("PUT", "http://127.0.0.1/b/k", headers=chunked)
+    SigV4Auth(keys_of(ALICE), "s3", "eu-central-1").add_auth(request)
+    described = {"method": "PUT", "url": request.url, "headers": dict(request.headers.items())}
+    assert door(gateway, originally(described))[0] == 200
+
+
+def test_an_outage_of_the_store_lets_nobody_in(tmp_path: Path) -> None:
+    write_configuration(tmp_path, ACCOUNTS, {"proxy": {"rules": rules("h")}})
+    with RedisServer(tmp_path / "redis") as server, running(Gateway(tmp_path, store=server.url)) as gateway:
+        request = originally(signed(session(gateway, "web"), "GET", "http://h/data/web/a"))
+        assert door(gateway, request)[0] == 200
+        server.stop()
+        assert door(gateway, request)[0] == 503

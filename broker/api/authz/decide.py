@@ -65,8 +65,8 @@ async def decide(call: Call, received: Received) -> Mapping[str, Any]:
         "requests": [{"action": each.action, "resource": cleaned(each.resource)} for each in questions],
     }
     permission = "broker:Authorize" if asked.token is None else "broker:AuthorizeBearer"
-    for resource in dict.fromkeys(each.resource for each in questions):
-        authorize(call.services, call.snapshot, server, call.wire, permission, resource)
+    resources = dict.fromkeys(each.resource for each in questions)
+    authorize(call.services, call.snapshot, server, call.wire, permission, *resources)
     surroundings = await _surroundings(call, asked)
     holder = await _verify(call, asked)
     try:

@@ -51,7 +51,8 @@ class Rules:
         if source is not self._source:
             self._compiled = tuple(map(_compiled, source))
             self._source = source
-        found = _HOST.fullmatch(http.header("host") or "")
+        named = http.values.get("host", ())
+        found = _HOST.fullmatch(named[0]) if len(named) == 1 else None
         segments = _segments(http.path)
         if found is None or segments is None:
             return None

@@ -156,7 +156,10 @@ class Asked(_Strict, frozen=True, kw_only=True):
         raw = bytes(self.resource_policy)
         if raw == b"null":
             return None
-        text = msgspec.json.decode(raw, type=str) if raw[:1] == b'"' else raw.decode("utf-8")
+        try:
+            text = msgspec.json.decode(raw, type=str) if raw[:1] == b'"' else raw.decode("utf-8")
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            raise MalformedPolicyDocument("resource_policy is not UTF-8.") from error
         if len(text) > POLICY_CHARACTERS:
             raise MalformedPolicyDocument(f"resource_policy is longer than {POLICY_CHARACTERS} characters.")
         return text
