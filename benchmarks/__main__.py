@@ -3,7 +3,7 @@
 import importlib
 import sys
 
-BENCHMARKS = ("sts", "oidc", "authorize", "stages", "policy")
+BENCHMARKS = ("sts", "oidc", "authorize", "logins", "stages", "policy")
 
 
 def main() -> None:
