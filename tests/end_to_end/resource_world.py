@@ -32,7 +32,11 @@ ACCOUNTS: dict[str, Any] = {
                     allow(["sts:AssumeRole", "sts:TagSession", "sts:SetSourceIdentity"], "*"),
                     allow("s3:*", "arn:aws:s3:::*") | {"Sid": "AllObjects"},
                     deny("s3:*", "arn:aws:s3:::vault/*") | {"Sid": "NoVault"},
-                    allow("reports:GetReport", "*", condition={"IpAddress": {"aws:SourceIp": "10.0.0.0/8"}}),
+                    allow(
+                        "reports:GetReport",
+                        "*",
+                        condition={"IpAddress": {"aws:SourceIp": ["10.0.0.0/8", "127.0.0.0/8"]}},
+                    ),
                 ),
             },
             {
@@ -96,7 +100,10 @@ def with_issuer(url: str) -> dict[str, Any]:
         Policies=inline(allow("reports:GetReport", f"arn:aws:reports:::report/${{{host}:sub}}")),
     )
     prod = ACCOUNTS["prod"]
-    providers = [{"Url": url, "ClientIdList": [AUDIENCE], "AllowHttp": True}]
+    providers = [
+        {"Url": url, "ClientIdList": [AUDIENCE], "AllowHttp": True},
+        {"Url": "https://keycloak", "ClientIdList": [AUDIENCE]},
+    ]
     return ACCOUNTS | {"prod": prod | {"Roles": [*prod["Roles"], app], "OIDCProviders": providers}}
 
 
