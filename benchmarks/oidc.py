@@ -53,7 +53,7 @@ CLAIMS = {
     "job_workflow_ref": "acme/app/.github/workflows/deploy.yml@refs/heads/main",
     "runner_environment": "github-hosted",
 }
-MOST_PER_SECOND = {"sojourn": 2500, "moto": 600, "OpenBao": 3500, "SeaweedFS": 7000}
+MOST_PER_SECOND = {"sojourn": 4000, "moto": 800, "OpenBao": 6000, "SeaweedFS": 12_000}
 """How many tokens are made for each second: more than the server can take, so that none comes twice."""
 
 

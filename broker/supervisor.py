@@ -42,6 +42,8 @@ _KEEP_ALIVE = 75.0
 _STARTED_WITHIN = 30.0
 _POLL_STORE_EVERY = 0.5
 _BACKLOG = 1024
+_YOUNG_OBJECTS = 5_000
+"""Between two looks of the collector: a request makes several hundred, nearly all of them gone by its end."""
 _PR_SET_PDEATHSIG = 1
 _KNOWN = "store-known"
 
@@ -281,6 +283,7 @@ async def _serve(supervisor: Supervisor, address: tuple[object, ...], started: i
     # What start-up made lives as long as the worker; the collector need not look at it again and again.
     gc.collect()
     gc.freeze()
+    gc.set_threshold(_YOUNG_OBJECTS, 20, 20)
     os.write(started, b"+")
     os.close(started)
     await stop.wait()

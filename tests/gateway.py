@@ -132,8 +132,8 @@ def clean_environment() -> dict[str, str]:
 @contextlib.contextmanager
 def running(gateway: Gateway, *, ready: bool = True) -> Iterator[Gateway]:
     """Start, and stop whatever happens."""
-    gateway.start(ready=ready)
     try:
+        gateway.start(ready=ready)
         yield gateway
     finally:
         gateway.stop()

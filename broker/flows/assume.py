@@ -301,8 +301,11 @@ class _Asked:
             account=account,
             actions=actions,
             context=RequestContext(single, many),
-            policies=replace(
-                asker.policies,
+            policies=Policies(
+                identity=asker.policies.identity,
+                boundary=asker.policies.boundary,
+                session=asker.policies.session,
+                scps=asker.policies.scps,
                 resource=role.trust_policy if role is not None else _NOBODY,
                 rcps=resource_control_policies(snapshot, account),
             ),

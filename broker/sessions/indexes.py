@@ -6,6 +6,7 @@ Callers' texts never stand in the names of indexes; their fingerprints do, so wh
 import hashlib
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from broker.sessions.model import Session
 from broker.stores.contract import IndexEntry
@@ -44,5 +45,6 @@ def entries(session: Session) -> Sequence[IndexEntry]:
     return [IndexEntry(name, session.access_key_id, session.issued_at, expires_at) for name in names]
 
 
+@lru_cache(maxsize=4096)
 def _fingerprint(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:32]
