@@ -74,7 +74,7 @@ class Call:
             await trail.write(record)
         except AuditUnavailable as outage:
             log.error("audit: %s (%s)", outage, outage.__cause__)
-            error = ServiceUnavailable("The request could not be put on record; nothing was done. Try again.")
+            error = ServiceUnavailable("The request could not be put on record; no credentials were issued. Try again.")
         if error is not None:
             for session in self.minted:
                 try:
