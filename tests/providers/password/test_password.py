@@ -98,6 +98,7 @@ async def test_a_cheaper_hash_is_replaced_after_a_right_password_only(hashes: Pa
         "$argon2id$v=19$m=8192,t=99999,p=1$c2FsdHNhbHQ$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
         PasswordHasher(time_cost=1, memory_cost=8, parallelism=1, type=Type.I).hash(RIGHT),
     ],
+    ids=["empty", "plain", "bcrypt", "memory", "time", "argon2i"],
 )
 async def test_a_stored_hash_that_is_none_or_too_costly_is_no_verdict(hashes: PasswordHashes, encoded: str) -> None:
     began = time.monotonic()
