@@ -123,7 +123,7 @@ def test_a_hung_directory_leaves_the_others_at_their_latency(directory: Slapd, t
         )
         assert set(answers) == {"400 IDPCommunicationError"}
         assert took < 8
-        assert statistics.median(during) < 3 * statistics.median(before) + 0.005
+        assert statistics.median(during) < 10 * statistics.median(before) + 0.05
 
 
 def test_passwords_that_nobody_judged_do_not_count(directory: Slapd, tmp_path: Path) -> None:

@@ -95,8 +95,12 @@ def test_two_workers_share_one_embedded_server(tmp_path: Path) -> None:
     write_configuration(tmp_path, ACCOUNTS)
     with running(Gateway(tmp_path, workers=2)) as gateway:
         assert gateway.process is not None
+        deadline = time.monotonic() + 20
         found = children(gateway.process.pid)
-        assert sorted(len(pids) for pids in found.values()) == [1, 2]
+        while sorted(len(pids) for pids in found.values()) != [1, 2]:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+            found = children(gateway.process.pid)
         credentials = assume(gateway)
         for _ in range(20):
             assert gateway.client(credentials=credentials).get_caller_identity()["Account"] == PROD

@@ -280,7 +280,7 @@ class TestHostile:
         began = time.monotonic()
         with refused("InvalidIdentityToken"):
             assume(client, "deploy", base64.b64encode(HOSTILE[name]).decode())
-        assert time.monotonic() - began < 1
+        assert time.monotonic() - began < 5
 
     def test_a_megabyte_is_not_even_read(self, gateway: Gateway) -> None:
         form = {"Action": "AssumeRoleWithSAML", "Version": "2011-06-15", "SAMLAssertion": "A" * 1_000_000}

@@ -490,7 +490,7 @@ class TestOutages:
                     thread.start()
                 begun = time.monotonic()
                 assume(client, "ci", sound.token())
-                assert time.monotonic() - begun < 2
+                assert time.monotonic() - begun < 5
                 for thread in threads:
                     thread.join()
                 assert len(failed) == 4

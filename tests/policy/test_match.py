@@ -124,7 +124,7 @@ def test_time_is_linear_in_the_text(glob: str) -> None:
     short, long = "a" * 20_000, "a" * 160_000
     assert not compiled.matches(short)
     assert seconds(lambda: compiled.matches(long)) < 8 * 4 * seconds(lambda: compiled.matches(short)) + 0.02
-    assert seconds(lambda: compiled.matches(long)) < 1
+    assert seconds(lambda: compiled.matches(long)) < 10
 
 
 @pytest.mark.parametrize(

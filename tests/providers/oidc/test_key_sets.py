@@ -110,7 +110,7 @@ async def test_a_storm_of_unknown_keys_causes_one_fetch_and_delays_nobody(
         await asyncio.sleep(0)
     assert all(isinstance(outcome, ProofRejected) and outcome.reason == "key_unknown" for outcome in await outcomes)
     assert issuer.fetches == {"discovery": 1, "jwks": 1}
-    assert slowest < 0.5
+    assert slowest < 4  # to wait for a fetch would be up to 5
     for token in bent:
         with pytest.raises(ProofRejected, match=NO_KEY):
             provider.verify(token).send(None)  # refused at once, without asking the issuer again
