@@ -19,16 +19,11 @@ import msgspec
 
 from broker.directory.model import Role, Snapshot
 from broker.errors import AccessDenied, ExpiredIdentityToken
-from broker.flows.assume import (
-    Assumed,
-    RoleRequest,
-    assume_by_caller,
-    assume_by_identity,
-    roles_admitting,
-    roles_open_to,
-)
+from broker.flows.assume import Assumed, assume_by_caller, assume_by_identity
 from broker.flows.caller import Caller, Wire, user_caller
+from broker.flows.role_choice import roles_admitting, roles_open_to
 from broker.flows.services import Services
+from broker.flows.trust import RoleRequest
 from providers.contract import Identity
 
 AWAY_FOR = timedelta(minutes=15)

@@ -30,9 +30,10 @@ from broker.arn import Arn
 from broker.clock import iso8601
 from broker.errors import AccessDenied, ExpiredToken, InvalidClientTokenId, ValidationError
 from broker.flows import saml
-from broker.flows.assume import Assumed, RoleRequest, assume_by_caller, assume_by_identity
+from broker.flows.assume import Assumed, assume_by_caller, assume_by_identity
 from broker.flows.caller import Caller
 from broker.flows.federate import web_identity
+from broker.flows.trust import RoleRequest
 from broker.sessions.model import TokenUse
 
 GRANT_TYPE = "urn:ietf:params:oauth:grant-type:token-exchange"

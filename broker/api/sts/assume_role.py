@@ -21,8 +21,9 @@ from broker.api.sts.shapes import (
     record_role_session,
 )
 from broker.arn import Arn
-from broker.flows.assume import RoleRequest, assume_by_caller
+from broker.flows.assume import assume_by_caller
 from broker.flows.mfa import presented, verify_callers_code
+from broker.flows.trust import RoleRequest
 from broker.sessions.model import SessionKind
 
 

@@ -26,9 +26,11 @@ from broker.api.sts.shapes import (
 )
 from broker.arn import Arn
 from broker.errors import IDPRejectedClaim, ValidationError
-from broker.flows.assume import RoleRequest, assume_by_identity, with_only_role
+from broker.flows.assume import assume_by_identity
 from broker.flows.mfa import presented
+from broker.flows.role_choice import with_only_role
 from broker.flows.sign_in import LDAP_ACTION, by_directory, ldap_provider
+from broker.flows.trust import RoleRequest
 from providers.contract import Identity, Password
 
 

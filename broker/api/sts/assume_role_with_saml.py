@@ -18,7 +18,8 @@ from broker.api.sts.shapes import (
 from broker.arn import Arn
 from broker.errors import AccessDenied
 from broker.flows import saml
-from broker.flows.assume import RoleRequest, assume_by_identity
+from broker.flows.assume import assume_by_identity
+from broker.flows.trust import RoleRequest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,8 +17,9 @@ from broker.api.sts.shapes import (
     record_role_session,
 )
 from broker.arn import Arn
-from broker.flows.assume import RoleRequest, assume_by_identity
+from broker.flows.assume import assume_by_identity
 from broker.flows.federate import web_identity
+from broker.flows.trust import RoleRequest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,204 @@
+"""A role and whoever asks for it, as its trust policy sees them: which of the request's actions is not allowed?
+
+Nothing is minted here. A role that does not exist is refused like one that refuses.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from broker.arn import Arn
+from broker.directory.model import Role, Snapshot
+from broker.errors import ValidationError
+from broker.flows import session_policies, tags
+from broker.flows.caller import Caller, Wire, caller_keys, request_keys, resource_control_policies
+from broker.policy import Kind, Policies, Principal, PrincipalKind, Request, RequestContext, decide, parse
+from broker.sessions.model import Session, TokenUse, merged_tags
+from providers.contract import Identity
+
+NOBODY = parse(
+    '{"Version":"2012-10-17","Statement":[{"Effect":"Deny","Principal":"*","Action":"sts:*"}]}',
+    Kind.TRUST,
+    name="no such role",
+)
+"""Stands in for the trust policy of a role that does not exist, so that it is refused like one that refuses."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoleRequest:
+    """What is asked of a role. `action` is the STS action that must be allowed (`sts:AssumeRole`, ...).
+
+    `at_most`: what the proof says; unlike `duration` it shortens the session without a word.
+    """
+
+    action: str
+    role_arn: str
+    session_name: str
+    duration: timedelta
+    at_most: timedelta | None = None
+    policy: str | None = None
+    policy_arns: tuple[str, ...] = ()
+    tags: Sequence[tuple[str, str]] = ()
+    transitive_tag_keys: tuple[str, ...] = ()
+    source_identity: str | None = None
+    external_id: str | None = None
+    use: TokenUse = TokenUse.SIGV4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asker:
+    """Whoever asks for the role: a signed caller, or a provider that vouches for somebody."""
+
+    principal: Principal
+    policies: Policies
+    single: Mapping[str, str]
+    many: Mapping[str, Sequence[str]]
+    session: Session | None = None
+    chained: bool = False
+    groups: Sequence[str] = ()
+    federated_provider: str | None = None
+    federated_subject: str | None = None
+    carried: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    session_until: datetime | None = None
+
+    def refusal(self, action: str, role_arn: str) -> str:
+        """AWS's sentence; an unsigned caller has no name to be called by."""
+        if self.principal.kind is PrincipalKind.PROVIDER:
+            return f"Not authorized to perform {action}"
+        return f"User: {self.principal.arn} is not authorized to perform: {action} on resource: {role_arn}"
+
+
+def calling(caller: Caller, now: datetime, code_verified: bool | None) -> Asker:
+    single, many = caller_keys(caller, now)
+    if code_verified is not None:
+        single |= _mfa_keys(verified=code_verified)
+    return Asker(
+        principal=caller.principal,
+        policies=caller.policies,
+        single=single,
+        many=many,
+        session=caller.session,
+        chained=caller.chained,
+        federated_provider=caller.session.federated_provider if caller.session is not None else None,
+        federated_subject=caller.session.federated_subject if caller.session is not None else None,
+        carried=caller.session.context if caller.session is not None else {},
+    )
+
+
+def vouched_for(snapshot: Snapshot, identity: Identity, provider_arn: str, code_verified: bool | None) -> Asker:
+    single = {key: values[0] for key, values in identity.attributes.items() if _is_single(identity, key)}
+    many = {key: values for key, values in identity.attributes.items() if not _is_single(identity, key)}
+    single["aws:FederatedProvider"] = provider_arn
+    many["sojourn:AuthenticationMethods"] = tuple(sorted(identity.methods))
+    if code_verified is not None:
+        single |= _mfa_keys(verified=code_verified)
+    return Asker(
+        principal=Principal(PrincipalKind.PROVIDER, provider_arn, Arn.parse(provider_arn).account),
+        policies=Policies(),
+        single=single,
+        many=many,
+        groups=identity.attributes.get("ldap:groups", ()),
+        federated_provider=provider_arn,
+        federated_subject=identity.subject if snapshot.ldap_provider(provider_arn) is not None else None,
+        carried={key: identity.attributes[key] for key in identity.carried if key in identity.attributes},
+        session_until=identity.session_until,
+    )
+
+
+def _is_single(identity: Identity, key: str) -> bool:
+    return key not in identity.multivalued and len(identity.attributes[key]) == 1
+
+
+def _mfa_keys(*, verified: bool) -> dict[str, str]:
+    if verified:
+        return {"aws:MultiFactorAuthPresent": "true", "aws:MultiFactorAuthAge": "0"}
+    return {"aws:MultiFactorAuthPresent": "false"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """A request for a role as the policies see it; `role` is None for one that does not exist."""
+
+    asker: Asker
+    role: Role | None
+    role_arn: str
+    account: str
+    actions: Sequence[str]
+    context: RequestContext
+    policies: Policies
+    tags: tags.SessionTags
+    source_identity: str | None
+    packed_size: int | None
+
+    @classmethod
+    def of(cls, snapshot: Snapshot, asker: Asker, wire: Wire, request: RoleRequest, now: datetime) -> "Asked":
+        """Raises for what contradicts itself, whatever the policies say."""
+        session_policies.check_document(request.policy)
+        session_tags = tags.combine(request.tags, request.transitive_tag_keys, asker.session)
+        source_identity = _source_identity(request, asker.session)
+        packed_size = session_policies.weigh(snapshot, request.policy, request.policy_arns, session_tags.all)
+        role = snapshot.role(request.role_arn)
+        account = Arn.parse(request.role_arn).account
+
+        single = {**request_keys(wire, now), **asker.single, "sts:RoleSessionName": request.session_name}
+        many = dict(asker.many)
+        if request.external_id is not None:
+            single["sts:ExternalId"] = request.external_id
+        if source_identity is not None:
+            single["sts:SourceIdentity"] = source_identity
+        for key, value in session_tags.requested.items():
+            single[f"aws:RequestTag/{key}"] = value
+        if session_tags.requested:
+            many["aws:TagKeys"] = tuple(session_tags.requested)
+        if session_tags.transitive:
+            many["sts:TransitiveTagKeys"] = session_tags.transitive
+        for key, value in _resource_tags(role, session_tags.inherited).items():
+            single[f"aws:ResourceTag/{key}"] = single[f"iam:ResourceTag/{key}"] = value
+
+        actions = [request.action]
+        if source_identity is not None:
+            actions.insert(0, "sts:SetSourceIdentity")
+        if session_tags:
+            actions.append("sts:TagSession")
+        return cls(
+            asker=asker,
+            role=role,
+            role_arn=request.role_arn,
+            account=account,
+            actions=actions,
+            context=RequestContext(single, many),
+            policies=Policies(
+                identity=asker.policies.identity,
+                boundary=asker.policies.boundary,
+                session=asker.policies.session,
+                scps=asker.policies.scps,
+                resource=role.trust_policy if role is not None else NOBODY,
+                rcps=resource_control_policies(snapshot, account),
+            ),
+            tags=session_tags,
+            source_identity=source_identity,
+            packed_size=packed_size,
+        )
+
+    def denied(self) -> Request | None:
+        """The first action that is not allowed, None where all are."""
+        for action in self.actions:
+            asked = Request(self.asker.principal, action, self.role_arn, self.context, self.account)
+            if self.role is None or not decide(asked, self.policies).allowed:
+                return asked
+        return None
+
+
+def _source_identity(request: RoleRequest, session: Session | None) -> str | None:
+    inherited = session.source_identity if session is not None else None
+    if inherited is not None and request.source_identity not in {None, inherited}:
+        raise ValidationError("The source identity is already set for this assume role session")
+    return request.source_identity or inherited
+
+
+def _resource_tags(role: Role | None, inherited: Mapping[str, str]) -> Mapping[str, str]:
+    """The role's tags as its trust policy sees them: transitive tags of the caller stand in for those of that key."""
+    if role is None:
+        return {}
+    own = {key.casefold() for key in role.tags}
+    return merged_tags(role.tags, {key: value for key, value in inherited.items() if key.casefold() in own})
