@@ -6,7 +6,7 @@ from typing import TypeAlias
 
 from providers.encoding import Json
 from providers.errors import ProofRejected
-from providers.jwt import shown
+from providers.jws import shown
 
 _TAGS = "https://aws.amazon.com/tags"
 _PRINCIPAL_TAGS = f"{_TAGS}/principal_tags"

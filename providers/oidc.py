@@ -7,14 +7,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import aiohttp
-from jose import jwk
 
 from providers.claims import condition_keys, flatten, methods, session_tags, source_identity
 from providers.contract import Identity, IdToken, Now, Once
 from providers.errors import ProofExpired, ProofRejected
 from providers.fetch import origin, require_web_origin
 from providers.jwks import FixedKeySet, KeySet, KeySets
-from providers.jwt import UnverifiedToken, parse, shown
+from providers.jws import shown, signed_with
+from providers.jwt import UnverifiedToken, parse
 
 _CARRIED = ("aud", "sub", "amr")
 """What AWS keeps of a token for the session's later requests."""
@@ -112,8 +112,7 @@ class OidcProvider:
 
     async def _require_signature(self, token: UnverifiedToken) -> None:
         key = await self._keys.find(token.key_id, token.algorithm)
-        # Not jose.jwt.decode: it reads the clock itself and takes the last of two members of one name.
-        if not jwk.construct(key.public, key.algorithm).verify(token.signing_input, token.signature):
+        if not signed_with(key, token.signing_input, token.signature):
             raise ProofRejected("The signature of the ID Token is not valid.", reason="signature")
 
     def _require_time(self, token: UnverifiedToken) -> None:
