@@ -18,7 +18,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "broker.sealing": {"broker.ids"},
     "broker.policy": {"broker.arn", "broker.clock", "broker.errors"},
     "broker.sigv4": {"broker.arn", "broker.clock", "broker.errors"},
-    "broker.settings": {"broker.arn", "broker.ids", "broker.policy", "broker.sealing"},
+    "broker.mapping": {"broker.errors", "broker.sigv4"},
+    "broker.settings": {"broker.arn", "broker.ids", "broker.mapping", "broker.policy", "broker.sealing"},
     "broker.stores": {"broker.clock", "broker.errors", "broker.ids"},
     "broker.directory": {
         "broker.arn",
@@ -67,6 +68,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "broker.flows",
         "broker.ids",
         "broker.logs",
+        "broker.mapping",
         "broker.policy",
         "broker.sessions",
         "broker.settings",

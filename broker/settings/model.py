@@ -1,6 +1,5 @@
 """The server's settings: `sojourn.yaml`, every key optional."""
 
-import re
 import ssl
 from datetime import timedelta
 from functools import cached_property
@@ -11,6 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from pydantic import AfterValidator, Field, StringConstraints, field_validator, model_validator
 
+from broker.mapping.paths import PathPattern, ResourceTemplate
 from broker.settings.shape import Many, Shape
 from broker.settings.sources import LoadedFile
 from broker.settings.values import (
@@ -26,8 +26,6 @@ from broker.settings.values import (
     is_loopback,
 )
 
-_PLACEHOLDER = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
-_GREEDY = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\+\}")
 _MIN_RSA_BITS = 2048
 
 
@@ -166,17 +164,7 @@ class ProxyRule(Shape):
 
     @model_validator(mode="after")
     def _placeholders(self) -> Self:
-        *inner, last = self.path.split("/")
-        greedy = _GREEDY.fullmatch(last)
-        for segment in inner if greedy else (*inner, last):
-            if ("{" in segment or "}" in segment) and not _PLACEHOLDER.fullmatch(segment):
-                raise ValueError("path: {name} must fill a whole segment")
-        names = _PLACEHOLDER.findall(self.path) + ([greedy[1]] if greedy else [])
-        if len(set(names)) < len(names):
-            raise ValueError("path has the same {name} twice")
-        unknown = set(_PLACEHOLDER.findall(self.resource)) - set(names)
-        if unknown:
-            raise ValueError("resource uses a {name} that path does not have")
+        ResourceTemplate(self.resource, PathPattern(self.path).names)
         return self
 
 
