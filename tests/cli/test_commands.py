@@ -3,6 +3,7 @@
 import base64
 import json
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -14,14 +15,16 @@ from tests.gateway import SOJOURN, clean_environment
 ROOT = Path(__file__).parents[2]
 
 
-def run(*words: object, stdin: str = "") -> subprocess.CompletedProcess[str]:
+def run(
+    *words: object, stdin: str = "", variables: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
     ended = subprocess.run(
         [str(SOJOURN), *map(str, words)],
         input=stdin,
         capture_output=True,
         text=True,
         timeout=60,
-        env=clean_environment(),
+        env=clean_environment() | dict(variables or {}),
     )
     assert "Traceback" not in ended.stderr
     return ended
@@ -31,6 +34,23 @@ class TestCheck:
     def test_the_demonstration_has_no_findings(self) -> None:
         ended = run("check", "--config", ROOT / "config" / "demo", "--strict")
         assert (ended.returncode, ended.stdout) == (0, "")
+
+    def test_the_examples_have_no_findings_once_their_variables_are_set(self) -> None:
+        passwords = {"REDIS_PASSWORD": "redis", "LDAP_PASSWORD": "ldap", "BOB_SECRET_ACCESS_KEY": "s" * 40}
+        made = {
+            "SOJOURN_MASTER_KEY": run("generate", "master-key"),
+            "ALICE_MFA_SEED": run("generate", "mfa-seed"),
+            "BOB_MFA_SEED": run("generate", "mfa-seed"),
+            "BOB_PASSWORD_HASH": run("generate", "password-hash", stdin="correct horse battery"),
+        }
+        variables = passwords | {name: ended.stdout.strip() for name, ended in made.items()}
+        examples = ROOT / "config" / "examples"
+        ended = run("check", "--config", examples, "--strict", variables=variables)
+        assert (ended.returncode, ended.stdout) == (0, "")
+        unset = run("check", "--config", examples)
+        assert unset.returncode == 1
+        for name in variables:
+            assert name in unset.stdout
 
     @pytest.mark.parametrize("extra", [[], ["--json"]])
     def test_every_fault_has_its_file_and_line(self, tmp_path: Path, extra: list[str]) -> None:
