@@ -59,6 +59,9 @@ def is_plain(action: str, http: HttpRequest) -> bool:
         return True
     if any(name.startswith(_HEADERS) for name in http.values):
         return False
+    # Some servers take a bare semicolon for an ampersand; SDKs escape it.
+    if ";" in http.query:
+        return False
     known = _ALWAYS | _PARAMETERS.get(folded, frozenset())
     try:
         check_escapes(http.query)

@@ -19,7 +19,7 @@ class ObjectService:
             protocol_version = "HTTP/1.1"
 
             def _told(self) -> str:
-                headers = {name.lower(): value for name, value in self.headers.items()}
+                headers = {name.lower(): ", ".join(self.headers.get_all(name, [])) for name in self.headers}
                 service.seen.append((self.command, self.path, headers))
                 return unquote(urlsplit(self.path).path)
 

@@ -1,6 +1,9 @@
-"""`/auth/ext_authz/…`: Envoy's HTTP ext_authz sends the original method, Host and headers, its path behind ours."""
+"""`/auth/ext_authz/…`: Envoy's HTTP ext_authz sends the original method, Host and headers, its path behind ours.
 
-from broker.api.authz.proxied import Original
+Without `with_request_body` Envoy says Content-Length 0, whatever the original's was.
+"""
+
+from broker.api.authz.proxied import LENGTH, Original, told_length
 from broker.api.received import Received
 from broker.errors import AccessDenied
 from broker.sigv4 import HttpRequest
@@ -18,5 +21,7 @@ def original(received: Received) -> Original:
     if not http.path.startswith(PREFIX + "/"):
         raise AccessDenied("The path_prefix of ext_authz must be /auth/ext_authz.")
     shown = received.body != b"" and http.header("x-envoy-auth-partial-body") in (None, "false")
-    stripped = HttpRequest(http.method, http.path.removeprefix(PREFIX), http.query, http.headers)
+    headers = [(name, value) for name, value in http.headers if name.lower() not in (LENGTH, "content-length")]
+    headers += told_length(http, body_shown=shown or LENGTH not in http.values)
+    stripped = HttpRequest(http.method, http.path.removeprefix(PREFIX), http.query, headers)
     return Original(stripped, received.body_sha256 if shown else None)

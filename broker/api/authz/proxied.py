@@ -19,6 +19,8 @@ from broker.flows.authorize import Judge, Surroundings
 from broker.flows.caller import request_keys
 from broker.sigv4 import HttpRequest, PresentedSignature
 
+LENGTH: Final = "x-original-content-length"
+"""Where a proxy that keeps the body tells its length: clients may have signed it."""
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _BEARER: Final = "bearer "
 
@@ -29,6 +31,18 @@ class Original:
 
     http: HttpRequest
     body_sha256: str | None
+
+
+def told_length(question: HttpRequest, *, body_shown: bool) -> list[tuple[str, str]]:
+    """The original's Content-Length as the proxy's question tells it, as a header line; none where it does not.
+
+    Raises:
+        AccessDenied: it is told more than once.
+    """
+    told = question.values.get("content-length" if body_shown else LENGTH, ())
+    if len(told) > 1:
+        raise AccessDenied(f"The header {LENGTH} must be there at most once.")
+    return [("content-length", value) for value in told]
 
 
 async def admit(
