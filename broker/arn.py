@@ -55,6 +55,12 @@ def is_account_id(text: str) -> bool:
     return _ACCOUNT.fullmatch(text) is not None
 
 
+def owning_account(text: str) -> str | None:
+    """The account in the ARN of a resource; None where it names none, or is no ARN."""
+    parts = text.split(":", 5)
+    return parts[4] if len(parts) == 6 and is_account_id(parts[4]) else None
+
+
 def account_root(account: str, partition: str = "aws") -> str:
     """`arn:aws:iam::111122223333:root`."""
     return f"arn:{partition}:iam::{account}:root"

@@ -177,7 +177,7 @@ def test_each_library_has_its_homes() -> None:
 
 def test_only_the_flows_that_decide_mint() -> None:
     minting = {module for module, path in MODULES.items() if ".mint(" in path.read_text("utf-8")}
-    assert minting == {"broker.flows.assume", "broker.flows.user_sessions"}
+    assert minting == {"broker.flows.assume", "broker.flows.root_sessions", "broker.flows.user_sessions"}
 
 
 def test_only_one_place_reads_the_clock() -> None:

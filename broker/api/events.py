@@ -92,6 +92,8 @@ def identity_of(caller: Caller) -> dict[str, Any]:
                 "accountId": caller.role.account,
                 "userName": caller.role.name,
             }
+        if session.kind is SessionKind.ROOT:
+            context["assumedRoot"] = "true"
         if session.source_identity is not None:
             context["sourceIdentity"] = session.source_identity
         identity["sessionContext"] = context

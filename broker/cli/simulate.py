@@ -10,14 +10,14 @@ from typing import Any
 
 import click
 
-from broker.arn import Arn
+from broker.arn import Arn, owning_account
 from broker.cli.configuration import config_option, load_or_exit
 from broker.clock import iso8601, utc_now
 from broker.directory.model import OidcProvider, Snapshot
 from broker.errors import InvalidInput, InvalidParameterValue, NoSuchEntity
 from broker.flows import tags
 from broker.flows.configured import Exclusions, decided_by_trust, simulation, source
-from broker.flows.simulate import ContextEntry, Given, account_of
+from broker.flows.simulate import ContextEntry, Given
 from broker.policy import context_key, explain
 from providers.claims import Flat, condition_keys, flatten, methods, session_tags, source_identity
 from providers.errors import ProofRejected
@@ -182,7 +182,7 @@ def _provider(snapshot: Snapshot, issuer: str, principal: str | None, resources:
         if named is None or named.url != issuer:
             raise click.BadParameter(f"{principal} is not the provider of {issuer}", param_hint="--principal")
         return named
-    account_id = next(filter(None, map(account_of, resources)), None)
+    account_id = next(filter(None, map(owning_account, resources)), None)
     if account_id is None:
         raise click.UsageError("name the role that the token is for by --resource")
     account = snapshot.account(account_id)

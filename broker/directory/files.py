@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from broker.directory.assemble import AccountAssembler, Configuration, aws_policies, principal_warnings
-from broker.directory.managed import built_in
+from broker.directory.managed import built_in, root_tasks
 from broker.directory.model import Snapshot
 from broker.directory.reading import AccountReader, DeclaredAccount, account_files
 from broker.settings import ConfigurationError, Fault, Overrides
@@ -78,6 +78,7 @@ def _load(
         settings=loaded.settings,
         accounts=accounts,
         aws_managed_policies=policies,
+        root_tasks=root_tasks(partition),
         warnings=tuple(sorted(set(warnings))),
         files=sources.stamps,
     )

@@ -150,7 +150,10 @@ class SamlProvider:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LdapProvider:
-    """An LDAP directory. `session_tags`: tag key to attribute name. `recheck`: None for never."""
+    """An LDAP directory. `session_tags`: tag key to attribute name. `recheck`: None for never.
+
+    `enroll_security_keys`: whether people without a second factor may register a key with the password alone.
+    """
 
     arn: str
     account: str
@@ -170,6 +173,7 @@ class LdapProvider:
     timeout: timedelta = timedelta(seconds=5)
     nested_groups: bool = False
     recheck: timedelta | None = None
+    enroll_security_keys: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -209,13 +213,15 @@ class Account:
 class Snapshot:
     """A whole configuration as of one load. Lookups are exact and answer None for what does not exist.
 
-    `aws_managed_policies`: by ARN, in every account. `warnings`: what the operator should look at.
+    `aws_managed_policies`: by ARN, in every account. `root_tasks`: likewise those that only AssumeRoot takes.
+    `warnings`: what the operator should look at.
     `files`: every file that took part, as it was then, so that a change of one can be noticed.
     """
 
     settings: Settings
     accounts: Mapping[str, Account]
     aws_managed_policies: Mapping[str, ManagedPolicy] = field(default_factory=dict)
+    root_tasks: Mapping[str, ManagedPolicy] = field(default_factory=dict)
     warnings: tuple[Fault, ...] = ()
     files: Mapping[Path, Stamp | None] = field(default_factory=dict)
     _access_keys: dict[str, AccessKey] = field(init=False, repr=False, compare=False, default_factory=dict)

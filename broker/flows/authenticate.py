@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from broker.clock import Now
 from broker.directory.model import Snapshot
 from broker.errors import ExpiredToken, InvalidClientTokenId, SignatureDoesNotMatch
-from broker.flows.caller import Caller, federated_caller, role_caller, user_caller
+from broker.flows.caller import Caller, federated_caller, role_caller, root_caller, user_caller
 from broker.ids import TEMPORARY
 from broker.sessions.model import Session, SessionKind, TokenUse
 from broker.sessions.sessions import Sessions
@@ -188,12 +188,14 @@ class Authenticator:
 
 
 def caller_of(snapshot: Snapshot, session: Session) -> Caller | None:
-    """The caller of a living session, or None where its role or user is gone (or is another one of that name)."""
+    """The caller of a living session, or None where its role, user or account is gone (or another one of that name)."""
     if session.kind is SessionKind.ASSUMED_ROLE:
         role = snapshot.role(session.principal_arn)
         if role is None or role.unique_id != session.principal_id:
             return None
         return role_caller(snapshot, role, session)
+    if session.kind is SessionKind.ROOT:
+        return root_caller(snapshot, session) if snapshot.account(session.principal_id) is not None else None
     user = snapshot.user(session.principal_arn)
     if user is None or user.unique_id != session.principal_id:
         return None

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from broker.arn import is_account_id
+from broker.arn import owning_account
 from broker.directory.model import Snapshot
 from broker.flows.caller import Caller, Wire, caller_keys, request_keys, resource_control_policies, time_keys
 from broker.flows.services import Services
@@ -19,19 +19,23 @@ def authorize(
     *resources: str,
     single: Mapping[str, str] | None = None,
     many: Mapping[str, Sequence[str]] | None = None,
+    trust: Policy | None = None,
+    resource_account: str | None = None,
 ) -> None:
     """Return where the gateway's own action is allowed on each resource. `single`, `many`: its own condition keys.
+
+    `trust`: who else must allow it, where the resources are another account's, `resource_account`.
 
     Raises:
         AccessDenied: with AWS's sentence and an encoded authorization message.
     """
     now = services.now()
     callers_single, callers_many = caller_keys(caller, now)
-    account = caller.principal.account
+    account = resource_account or caller.principal.account
     context = RequestContext(
         {**request_keys(wire, now), **(single or {}), **callers_single}, {**(many or {}), **callers_many}
     )
-    policies = replace(caller.policies, rcps=resource_control_policies(snapshot, account))
+    policies = replace(caller.policies, resource=trust, rcps=resource_control_policies(snapshot, account))
     for resource in resources:
         asked = Request(caller.principal, action, resource, context, account)
         if not decide(asked, policies).allowed:
@@ -82,7 +86,7 @@ class Judge:
         The resource belongs to the account that was named, else to the one in its ARN, else to the caller's.
         """
         caller, around = self._caller, self._surroundings
-        account = around.resource_account or _account_of(resource) or caller.principal.account
+        account = around.resource_account or owning_account(resource) or caller.principal.account
         context = self._contexts.get(account)
         if context is None:
             single, many = self._keys
@@ -95,8 +99,3 @@ class Judge:
             rcps=resource_control_policies(self._snapshot, account),
         )
         return decide(asked, policies)
-
-
-def _account_of(resource: str) -> str | None:
-    parts = resource.split(":", 5)
-    return parts[4] if len(parts) == 6 and is_account_id(parts[4]) else None

@@ -96,6 +96,25 @@ def federated_caller(snapshot: Snapshot, user: User, session: Session) -> Caller
     )
 
 
+def root_caller(snapshot: Snapshot, session: Session) -> Caller:
+    """A session of AssumeRoot: what the root user may, narrowed to its task."""
+    account = session.account
+    tasks = (snapshot.root_tasks.get(arn) for arn in session.session_policy_arns)
+    return Caller(
+        principal=Principal(PrincipalKind.ROOT, session.arn, account),
+        user_id=session.user_id,
+        access_key_id=session.access_key_id,
+        user=None,
+        role=None,
+        session=session,
+        tags={},
+        policies=Policies(
+            session=tuple(task.policy for task in tasks if task is not None),
+            scps=service_control_policies(snapshot, account),
+        ),
+    )
+
+
 def service_control_policies(snapshot: Snapshot, account: str) -> tuple[tuple[Policy, ...], ...]:
     """The levels that cap principals of `account`; the management account is never capped."""
     if account == snapshot.settings.organization.management_account:
@@ -170,6 +189,8 @@ def caller_keys(caller: Caller, now: datetime) -> tuple[dict[str, str], dict[str
     single["aws:MultiFactorAuthPresent"] = "false" if session.mfa_authenticated_at is None else "true"
     if session.mfa_authenticated_at is not None:
         single["aws:MultiFactorAuthAge"] = str(max(0, int(now.timestamp()) - session.mfa_authenticated_at))
+    if session.kind is SessionKind.ROOT:
+        single["aws:AssumedRoot"] = "true"
     if session.source_identity is not None:
         single["aws:SourceIdentity"] = session.source_identity
     if session.federated_provider is not None:

@@ -11,6 +11,7 @@ from broker.errors import InvalidInput, NoSuchEntity
 from broker.flows import simulate
 from broker.flows.caller import caller_keys, resource_control_policies, service_control_policies, user_caller
 from broker.flows.named_principal import UNKNOWN, named_principal
+from broker.flows.root_sessions import ASSUME_ROOT, root_trust
 from broker.flows.simulate import AtResource, Given, Simulation
 from broker.policy import Kind, Policies, Policy, Principal, PrincipalKind
 
@@ -163,6 +164,8 @@ def _known(snapshot: Snapshot, accounts: Collection[str], *, rcps: bool) -> Call
         if account not in accounts:
             return AtResource()
         caps = resource_control_policies(snapshot, account) if rcps else ()
+        if action.lower() == ASSUME_ROOT.lower():
+            return AtResource(policy=root_trust(snapshot, resource), rcps=caps)
         role = snapshot.role(resource)
         if role is None or not decided_by_trust(action):
             return AtResource(rcps=caps)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, TypeVar
 
-from broker.arn import Arn, account_root, is_account_id
+from broker.arn import Arn, account_root, is_account_id, owning_account
 from broker.errors import InvalidInput
 from broker.flows.named_principal import UNKNOWN, named_principal, read_arn
 from broker.policy import (
@@ -116,7 +116,7 @@ class Simulation:
 
     def question(self, action: str, resource: str) -> tuple[Request, Policies]:
         """What the engine is asked."""
-        account = self.owner if self.one_account else account_of(resource) or self.owner
+        account = self.owner if self.one_account else owning_account(resource) or self.owner
         policies, context = self.policies, self.context
         if self.at is not None:
             found = self.at(action, resource, account)
@@ -265,12 +265,6 @@ def owner(given: Given) -> str | None:
     if not is_account_id(arn.account) or text != account_root(arn.account, arn.partition):
         raise InvalidInput(f"ResourceOwner: {text!r} is not an account's ARN, such as {account_root('1' * 12)}.")
     return arn.account
-
-
-def account_of(resource: str) -> str | None:
-    """The account in a resource's ARN, None where it names none."""
-    parts = resource.split(":", 5)
-    return parts[4] if len(parts) == 6 and is_account_id(parts[4]) else None
 
 
 def _levels(levels: Sequence[Sequence[str]]) -> tuple[tuple[Policy, ...], ...]:

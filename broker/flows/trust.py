@@ -12,15 +12,21 @@ from broker.directory.model import Role, Snapshot
 from broker.errors import ValidationError
 from broker.flows import session_policies, tags
 from broker.flows.caller import Caller, Wire, caller_keys, request_keys, resource_control_policies
-from broker.policy import Kind, Policies, Principal, PrincipalKind, Request, RequestContext, decide, parse
+from broker.policy import Kind, Policies, Policy, Principal, PrincipalKind, Request, RequestContext, decide, parse
 from broker.sessions.model import Session, TokenUse, merged_tags
 from providers.contract import Identity
 
-NOBODY = parse(
-    '{"Version":"2012-10-17","Statement":[{"Effect":"Deny","Principal":"*","Action":"sts:*"}]}',
-    Kind.TRUST,
-    name="no such role",
-)
+
+def admits_nobody(name: str) -> Policy:
+    """A trust policy that refuses everybody."""
+    return parse(
+        '{"Version":"2012-10-17","Statement":[{"Effect":"Deny","Principal":"*","Action":"sts:*"}]}',
+        Kind.TRUST,
+        name=name,
+    )
+
+
+NOBODY = admits_nobody("no such role")
 """Stands in for the trust policy of a role that does not exist, so that it is refused like one that refuses."""
 
 

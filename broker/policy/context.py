@@ -64,8 +64,8 @@ def _catalogue() -> dict[str, ContextKey]:
             s3:VersionId s3:LocationConstraint s3:ExistingObjectTag/* s3:RequestObjectTag/*
             ec2:Region ec2:InstanceType ec2:ResourceTag/* kms:ViaService kms:CallerAccount""",
         KeyType.BOOLEAN: """
-            aws:IsMcpServiceAction aws:MultiFactorAuthPresent aws:PrincipalIsAWSService aws:SecureTransport
-            aws:ViaAWSService aws:ViaAWSMCPService""",
+            aws:AssumedRoot aws:IsMcpServiceAction aws:MultiFactorAuthPresent aws:PrincipalIsAWSService
+            aws:SecureTransport aws:ViaAWSService aws:ViaAWSMCPService""",
         KeyType.NUMERIC: """
             aws:MultiFactorAuthAge sts:DurationSeconds s3:max-keys s3:TlsVersion s3:signatureAge""",
         KeyType.DATE: "aws:CurrentTime aws:EpochTime aws:TokenIssueTime",

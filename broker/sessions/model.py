@@ -18,6 +18,7 @@ class SessionKind(StrEnum):
     ASSUMED_ROLE = "assumed-role"
     USER = "user"  # GetSessionToken: the user itself
     FEDERATED_USER = "federated-user"
+    ROOT = "root"  # AssumeRoot: the account itself, for one task
 
 
 class TokenUse(StrEnum):
@@ -30,7 +31,7 @@ class TokenUse(StrEnum):
 class Grant(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What was decided about a session before it is minted. Times are whole seconds since the epoch.
 
-    `principal_arn` and `principal_id` name the role or user that the session lives and dies with.
+    `principal_arn` and `principal_id` name the role, user or account that the session lives and dies with.
     `session_policies`: documents as given; None where none were passed, which is not the same as an empty list.
     `origin_arn`: the user whose keys began the chain of assumed roles, where a user's did.
     `context`: condition keys that the session carries on (`saml:sub`, `<issuer>:sub`, ...), each with its values.

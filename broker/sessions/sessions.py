@@ -35,6 +35,8 @@ _DRAWS = 8
 """An access key id has 39 random bits: eight collisions in a row do not happen by chance."""
 _TOMBSTONE = b""
 """What stands for a revoked session; no record is empty."""
+_BRIEFEST = 0.001
+"""Seconds that the record stays of a session which is over when it begins: `DurationSeconds` may be 0."""
 _SKEW = 60
 """Seconds that a tombstone outlasts its session, so that clocks that differ find no gap between them."""
 
@@ -77,7 +79,7 @@ class Sessions:
                 nonce=self._random(_NONCE_BYTES),
                 token_sha256=hashlib.sha256(session_token.encode("ascii")).digest(),
             )
-            lifetime = timedelta(seconds=grant.expires_at - self._now().timestamp())
+            lifetime = timedelta(seconds=max(grant.expires_at - self._now().timestamp(), _BRIEFEST))
             if await self._store.add(_key(key_id), _encode(session), ttl=lifetime, indexes=indexes.entries(session)):
                 credentials = Credentials(key_id, self.secret(session), session_token, session.expiration)
                 return Minted(session, credentials)

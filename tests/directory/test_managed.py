@@ -2,12 +2,15 @@
 
 import pytest
 
-from broker.directory.managed import built_in
-from broker.policy import Kind, Policies, Principal, PrincipalKind, Request, RequestContext, decide
+from broker.directory.managed import built_in, root_tasks
+from broker.policy import Kind, Policies, Principal, PrincipalKind, Request, RequestContext, Verdict, decide
 
+ROOT_ARN = "arn:aws:iam::111122223333:root"
+ROOT = Principal(PrincipalKind.ROOT, ROOT_ARN, "111122223333")
 USER = Principal(PrincipalKind.USER, "arn:aws:iam::111122223333:user/alice", "111122223333")
 POLICY = "arn:aws:iam::aws:policy/"
 FUNCTION = "arn:aws:iam::aws:policy/job-function/"
+TASK = "arn:aws:iam::aws:policy/root-task/"
 
 
 @pytest.mark.parametrize(
@@ -50,4 +53,36 @@ def test_they_are_named_and_numbered_as_aws_does() -> None:
         assert policy.policy.name == arn
         assert policy.policy.kind is Kind.IDENTITY
         assert policy.unique_id.startswith("ANPA")
+        assert "arn:aws:" not in policy.text
+
+
+@pytest.mark.parametrize(
+    ("task", "allowed"),
+    [
+        ("IAMAuditRootUserCredentials", {"iam:GetUser", "iam:ListAccessKeys", "iam:GetAccountSummary"}),
+        ("IAMCreateRootUserPassword", {"iam:CreateLoginProfile"}),
+        ("IAMDeleteRootUserCredentials", {"iam:DeleteAccessKey", "iam:GetUser", "iam:ListAccessKeys"}),
+        ("S3UnlockBucketPolicy", {"s3:PutBucketPolicy"}),
+        ("SQSUnlockQueuePolicy", {"sqs:SetQueueAttributes", "sqs:ListQueues"}),
+    ],
+)
+def test_a_root_task_allows_itself_and_denies_all_else(task: str, allowed: set[str]) -> None:
+    policies = Policies(session=[root_tasks("aws")[TASK + task].policy])
+    context = RequestContext({"aws:PrincipalAccount": ROOT.account, "aws:ResourceAccount": ROOT.account})
+    others = {"s3:GetObject", "s3:PutBucketPolicy", "sqs:SetQueueAttributes", "iam:CreateUser", "iam:GetUser"}
+    for action in allowed | others | {"sts:AssumeRole"}:
+        resource = "*" if action == "iam:GetAccountSummary" else ROOT_ARN
+        verdict = decide(Request(ROOT, action, resource, context), policies).verdict
+        assert verdict is (Verdict.ALLOWED if action in allowed else Verdict.EXPLICIT_DENY), action
+    for action in (each for each in allowed if each.startswith("iam:") and each != "iam:GetAccountSummary"):
+        alice = Request(ROOT, action, "arn:aws:iam::111122223333:user/alice", context)
+        assert not decide(alice, policies).allowed, action
+
+
+def test_root_tasks_are_none_of_the_attachable_policies() -> None:
+    tasks = root_tasks("aws-cn")
+    assert len(tasks) == 5
+    assert not tasks.keys() & built_in("aws-cn").keys()
+    for arn, policy in tasks.items():
+        assert arn == f"arn:aws-cn:iam::aws:policy/root-task/{policy.name}"
         assert "arn:aws:" not in policy.text

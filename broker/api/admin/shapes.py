@@ -19,12 +19,13 @@ _ARN = text(20, 2048, ARN_TEXT)
 
 
 def _arn(*kinds: str) -> Rule[str]:
-    """An ARN whose resource type is one of `kinds`."""
+    """An ARN whose resource type, or `root`, is one of `kinds`."""
 
     def read(value: str, clauses: list[str]) -> str:
         _ARN(value, clauses)
         try:
-            kind = Arn.parse(value).resource_type
+            parsed = Arn.parse(value)
+            kind = parsed.resource_type or parsed.resource
         except ValueError:
             kind = ""
         if kind not in kinds:
@@ -47,7 +48,7 @@ class Filters:
     """Which sessions; all that is given must hold."""
 
     access_key_id: str | None = param("AccessKeyId", _ACCESS_KEY_ID, default=None)
-    session_arn: str | None = param("SessionArn", _arn("assumed-role", "federated-user", "user"), default=None)
+    session_arn: str | None = param("SessionArn", _arn("assumed-role", "federated-user", "user", "root"), default=None)
     role_arn: str | None = param("RoleArn", _arn("role"), default=None)
     user_arn: str | None = param("UserArn", _arn("user"), default=None)
     source_identity: str | None = param("SourceIdentity", SOURCE_IDENTITY, default=None)

@@ -30,6 +30,7 @@ _KEY = re.compile(r"([a-z0-9-]{1,64}):[ -~\u00a1-\u00ff]{1,256}")
 _CALLERS_NAMESPACES: Final = frozenset({"saml", "ldap", "x509", "idp", "sojourn", "localhost"})
 _CALLERS_KEYS: Final = frozenset(
     {
+        "aws:assumedroot",
         "aws:userid",
         "aws:username",
         "aws:tokenissuetime",

@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 
 from broker.api.call import Call
-from broker.api.iam.mfa import AUTHENTICATION_CODE, SERIAL_NUMBER, named_user, user_resource
+from broker.api.iam.mfa import AUTHENTICATION_CODE, SERIAL_NUMBER
 from broker.api.iam.shapes import CALLERS, EXISTING_NAME
+from broker.api.iam.users import named_user, user_resource
 from broker.api.params import param
 from broker.api.query import Action, Result
 from broker.flows import mfa_devices

@@ -1,11 +1,11 @@
-"""IAM ListMFADevices: the devices of a user, by default the caller."""
+"""IAM ListMFADevices: the devices of a user, by default the caller; a root user has none."""
 
 from dataclasses import dataclass
 
 from broker.api.call import Call
-from broker.api.iam.mfa import named_user, user_resource
 from broker.api.iam.paging import DEFAULT_ITEMS, page
-from broker.api.iam.shapes import CALLERS, EXISTING_NAME, MARKER, MAX_ITEMS, UNKNOWN_DATE
+from broker.api.iam.shapes import EXISTING_NAME, MARKER, MAX_ITEMS, UNKNOWN_DATE
+from broker.api.iam.users import WITH_ROOT, is_root, named_user, user_resource
 from broker.api.params import param
 from broker.api.query import Action, Result
 from broker.flows import mfa_devices
@@ -22,6 +22,8 @@ class Request:
 
 async def run(call: Call, request: Request) -> Result:
     """One page of them."""
+    if is_root(call, request.user_name):
+        return {"MFADevices": [], "IsTruncated": False}
     user = named_user(call, request.user_name)
     found = await mfa_devices.of_user(call.services, call.snapshot, user)
     shown, marker = page(found, lambda each: each.place, of="MFA", max_items=request.max_items, marker=request.marker)
@@ -41,6 +43,6 @@ ACTION = Action(
     run=run,
     permission="iam:ListMFADevices",
     resource=user_resource,
-    callers=CALLERS,
+    callers=WITH_ROOT,
     audited=("UserName", "MaxItems"),
 )

@@ -2,6 +2,10 @@
 
 The broad job-function ones are condensed renderings of AWS's: the same services and the same intent in fewer
 words, never more than AWS's allow. A printed file that brings the original along wins over the one here.
+
+The root tasks, which AssumeRoot narrows its sessions to, are attached to nothing. AWS's deny all but the task and leave
+the rest to what a root user may anyway; here the task is allowed as well, since a session policy grants nothing by
+its silence.
 """
 
 from collections.abc import Mapping
@@ -24,13 +28,32 @@ _NAMES: Mapping[str, tuple[str, ...]] = {
         "ViewOnlyAccess",
     ),
 }
+_ROOT_TASKS: Mapping[str, tuple[str, ...]] = {
+    "/root-task/": (
+        "IAMAuditRootUserCredentials",
+        "IAMCreateRootUserPassword",
+        "IAMDeleteRootUserCredentials",
+        "S3UnlockBucketPolicy",
+        "SQSUnlockQueuePolicy",
+    ),
+}
 
 
 @cache
 def built_in(partition: str) -> Mapping[str, ManagedPolicy]:
     """The policies by ARN, with the ARNs of `partition` inside."""
+    return _read(_NAMES, partition)
+
+
+@cache
+def root_tasks(partition: str) -> Mapping[str, ManagedPolicy]:
+    """The policies of root tasks by ARN; no identity and no other session can have one."""
+    return _read(_ROOT_TASKS, partition)
+
+
+def _read(named: Mapping[str, tuple[str, ...]], partition: str) -> Mapping[str, ManagedPolicy]:
     policies: dict[str, ManagedPolicy] = {}
-    for path, names in _NAMES.items():
+    for path, names in named.items():
         for name in names:
             text = files(__name__).joinpath(f"{name}.json").read_text().replace('"arn:aws:', f'"arn:{partition}:')
             arn = f"arn:{partition}:iam::aws:policy{path}{name}"
