@@ -26,16 +26,21 @@ async def fetch(session: aiohttp.ClientSession, url: str, *, tls: ssl.SSLContext
         ) as response:
             if response.status != 200:
                 raise FetchFailed(f"{url} answered with status {response.status}")
-            if response.headers.get("Content-Encoding", "identity").strip().lower() != "identity":
-                raise FetchFailed(f"{url} answered with a compressed body")
-            body = bytearray()
-            async for chunk in response.content.iter_chunked(65_536):
-                body += chunk
-                if len(body) > max_bytes:
-                    raise FetchFailed(f"{url} answered with more than {max_bytes} bytes")
-            return bytes(body)
+            return await body_of(response, max_bytes=max_bytes)
     except (aiohttp.ClientError, OSError, ValueError) as error:
         raise FetchFailed(f"{url}: {type(error).__name__}: {error}") from error
+
+
+async def body_of(response: aiohttp.ClientResponse, *, max_bytes: int) -> bytes:
+    """The body of an answer that is not decompressed. Raises `FetchFailed` for a compressed or a longer one."""
+    if response.headers.get("Content-Encoding", "identity").strip().lower() != "identity":
+        raise FetchFailed(f"{response.url} answered with a compressed body")
+    body = bytearray()
+    async for chunk in response.content.iter_chunked(65_536):
+        body += chunk
+        if len(body) > max_bytes:
+            raise FetchFailed(f"{response.url} answered with more than {max_bytes} bytes")
+    return bytes(body)
 
 
 def require_web_origin(url: str, *, allow_http: bool) -> None:

@@ -19,6 +19,17 @@ MAY_IMPORT: dict[str, set[str]] = {
     "broker.policy": {"broker.arn", "broker.clock", "broker.errors"},
     "broker.sigv4": {"broker.arn", "broker.clock", "broker.errors"},
     "broker.mapping": {"broker.errors", "broker.sigv4"},
+    # Serves others' services: light to import, and nothing of the gateway.
+    "broker.client": {
+        "broker.clock",
+        "broker.errors",
+        "broker.mapping",
+        "broker.sigv4",
+        "providers.errors",
+        "providers.fetch",
+        "providers.jwks",
+        "providers.jws",
+    },
     "broker.settings": {"broker.arn", "broker.ids", "broker.mapping", "broker.policy", "broker.sealing"},
     "broker.stores": {"broker.clock", "broker.errors", "broker.ids"},
     "broker.directory": {
@@ -87,6 +98,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     "aiohttp": (
         "broker.api",
         "broker.app",
+        "broker.client",
         "broker.federation",
         "broker.saml_federation",
         "broker.supervisor",

@@ -1,15 +1,13 @@
 """The configured rules of the reverse-proxy doors: which action on which resource a request is."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from broker.mapping import s3
+from broker.mapping.hosts import hosts
 from broker.mapping.paths import PathPattern, ResourceTemplate, segments
 from broker.settings.model import ProxyRule
 from broker.sigv4 import HttpRequest
-
-_HOST = re.compile(r"([A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(:[0-9]{1,5})?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,14 +41,12 @@ class Rules:
         if source is not self._source:
             self._compiled = tuple(map(_compiled, source))
             self._source = source
-        named = http.values.get("host", ())
-        found = _HOST.fullmatch(named[0]) if len(named) == 1 else None
+        named = hosts(http)
         path = segments(http.path)
-        if found is None or path is None:
+        if path is None:
             return None
-        hosts = (found[0].lower(), found[1].lower())
         for rule in self._compiled:
-            if rule.host in hosts and http.method in rule.methods:
+            if rule.host in named and http.method in rule.methods:
                 values = rule.path.values(path)
                 if values is not None:
                     resource = rule.resource.filled(values)

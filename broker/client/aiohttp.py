@@ -1,0 +1,55 @@
+"""A guard before an aiohttp application: `protect(application, guard)`; handlers find `request["sojourn"]`."""
+
+from collections.abc import AsyncIterator
+
+from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
+
+from broker.client.access import KEY
+from broker.client.guard import Guard
+from broker.client.model import NoVerdict, Unauthenticated
+from broker.client.refusal import Refusal
+from broker.client.rules import Incoming
+from broker.sigv4 import HttpRequest
+
+
+def protect(application: web.Application, guard: Guard) -> None:
+    """Put `guard` before every request that comes next, to routes of sub-applications and to no route included.
+
+    The guard is closed with the application. Bodies of signed requests are read up to the `client_max_size` of the
+    application; they are hashed as they came only where it was made with `handler_args={"auto_decompress": False}`.
+    """
+    application.middlewares.insert(0, _middleware(guard))
+
+    async def closing(_: web.Application) -> AsyncIterator[None]:
+        yield
+        await guard.close()
+
+    application.cleanup_ctx.append(closing)
+
+
+def _middleware(guard: Guard) -> Middleware:
+    @web.middleware
+    async def guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
+        try:
+            request[KEY] = await guard.admit(_incoming(request))
+            return await handler(request)
+        except Refusal as refusal:
+            return _response(refusal)
+        except (Unauthenticated, NoVerdict) as failure:  # the handler asked for more
+            return _response(guard.refusal(failure))
+
+    return guarded
+
+
+def _incoming(request: web.Request) -> Incoming:
+    path, _, query = request.raw_path.partition("?")
+    http = HttpRequest(request.method, path, query, list(request.headers.items()))
+    return Incoming(http, request.scheme, request.remote, request.read)
+
+
+def _response(refusal: Refusal) -> web.Response:
+    response = web.Response(status=refusal.status, body=refusal.body)
+    for name, value in refusal.headers:
+        response.headers.add(name, value)
+    return response

@@ -1,0 +1,130 @@
+"""A guard before an ASGI application: `application = Guarded(application, guard)`; it finds `scope["sojourn"]`.
+
+ASGI 3.0, HTTP and WebSocket; nothing of a framework is needed.
+"""
+
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any, TypeAlias
+
+from broker.client.access import KEY
+from broker.client.guard import Guard
+from broker.client.model import NoVerdict, Unauthenticated
+from broker.client.refusal import Refusal
+from broker.client.rules import Incoming
+from broker.sigv4 import HttpRequest
+
+Message: TypeAlias = MutableMapping[str, Any]
+Scope: TypeAlias = MutableMapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[Message]]
+Send: TypeAlias = Callable[[Message], Awaitable[None]]
+Application: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+
+class Guarded:
+    """The application behind `guard`. The guard is closed when the application's lifespan ends.
+
+    A WebSocket is let in, or refused, as the GET request that it begins with.
+    """
+
+    def __init__(self, application: Application, guard: Guard, *, body_limit: int = 1 << 20) -> None:
+        """`body_limit`: bytes of a signed request's body, which is kept in memory to be hashed."""
+        self._application = application
+        self._guard = guard
+        self._body_limit = body_limit
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            try:
+                await self._application(scope, receive, send)
+            finally:
+                await self._guard.close()
+            return
+        if scope["type"] not in ("http", "websocket"):
+            raise ValueError(f"nobody may be let in to {scope['type']}")
+        body = _Body(receive, self._body_limit)
+        answer = _Answer(send)
+        try:
+            access = await self._guard.admit(_incoming(scope, body))
+            await self._application({**scope, KEY: access}, body.receive, answer.send)
+        except Refusal as refusal:
+            await answer.refuse(scope, refusal)
+        except (Unauthenticated, NoVerdict) as failure:
+            # The application asked for more; too late to answer, the server breaks off.
+            if answer.begun:
+                raise
+            await answer.refuse(scope, self._guard.refusal(failure))
+
+
+class _Body:
+    """What is received; a body that was read to be hashed is handed on once more."""
+
+    def __init__(self, receive: Receive, limit: int) -> None:
+        self._receive = receive
+        self._limit = limit
+        self._read: bytes | None = None
+
+    async def read(self) -> bytes:
+        chunks, size, more = [], 0, True
+        while more:
+            message = await self._receive()
+            if message["type"] != "http.request":
+                raise Refusal(400, "ValidationError", "The request body did not arrive.")
+            chunk = message.get("body", b"")
+            size += len(chunk)
+            if size > self._limit:
+                raise Refusal(413, "RequestEntityTooLarge", f"A signed body may have {self._limit} bytes.")
+            chunks.append(chunk)
+            more = message.get("more_body", False)
+        self._read = b"".join(chunks)
+        return self._read
+
+    async def receive(self) -> Message:
+        if self._read is None:
+            return await self._receive()
+        body, self._read = self._read, None
+        return {"type": "http.request", "body": body, "more_body": False}
+
+
+class _Answer:
+    """What is sent, and whether it has begun."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self.begun = False
+
+    async def send(self, message: Message) -> None:
+        self.begun = True
+        await self._send(message)
+
+    async def refuse(self, scope: Scope, refusal: Refusal) -> None:
+        kind = "http.response"
+        if scope["type"] == "websocket":
+            kind = "websocket.http.response"
+            if kind not in scope.get("extensions", {}):
+                await self._send({"type": "websocket.close", "code": 1008})  # before it was accepted: 403
+                return
+        headers = [(name.lower().encode(), value.encode()) for name, value in refusal.headers]
+        headers.append((b"content-length", str(len(refusal.body)).encode()))
+        await self._send({"type": f"{kind}.start", "status": refusal.status, "headers": headers})
+        await self._send({"type": f"{kind}.body", "body": refusal.body})
+
+
+async def _nothing() -> bytes:
+    return b""
+
+
+def _incoming(scope: Scope, body: _Body) -> Incoming:
+    http = HttpRequest(
+        scope.get("method", "GET"),
+        # A server that does not tell the path as it was sent gets no rule to fit.
+        _text(scope.get("raw_path") or b"").partition("?")[0],
+        _text(scope.get("query_string", b"")),
+        [(_text(name), _text(value)) for name, value in scope["headers"]],
+    )
+    client = scope.get("client")
+    read = body.read if scope["type"] == "http" else _nothing
+    return Incoming(http, scope.get("scheme", "http"), client[0] if client else None, read)
+
+
+def _text(raw: bytes) -> str:
+    return raw.decode("utf-8", "surrogateescape")
