@@ -31,6 +31,13 @@ class Password:
     password: str = field(repr=False)
 
 
+@dataclass(frozen=True, slots=True)
+class ClientCertificate:
+    """The certificates that a TLS client presented, DER, its own first; the handshake proved that it has the key."""
+
+    chain: tuple[bytes, ...] = field(repr=False)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
     """What a provider vouches for. Everything in it was verified.

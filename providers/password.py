@@ -1,6 +1,5 @@
 """Local users with passwords: Argon2id (RFC 9106), in threads of its own, the same time for a user who is unknown."""
 
-import re
 import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from providers.contract import Identity, Now, Password
 from providers.errors import ProviderUnavailable
 from providers.pool import Pool
 from providers.refusal import refused
+from providers.spelling import session_name
 
 # OWASP's Password Storage Cheat Sheet: 19 MiB, two passes, one lane.
 _HASHER = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1, type=Type.ID)
@@ -20,7 +20,6 @@ _HASHER = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1, type
 _MOST_MEMORY_KIB, _MOST_PASSES, _MOST_LANES = 128 * 1024, 10, 8
 _MOST_PASSWORD_BYTES = 1024
 _MOST_CHARACTERS = 128
-_SESSION_NAME = re.compile(r"[A-Za-z0-9_+=,.@-]{2,64}")
 # Two threads keep two cores busy and the event loop free; the queue is then some two seconds long.
 _THREADS, _WAITING, _SECONDS = 2, 80, 5.0
 
@@ -101,7 +100,7 @@ class PasswordProvider:
             audience=self._issuer,
             methods=frozenset(("pwd",)),
             authenticated_at=self._now(),
-            session_name=user.username if _SESSION_NAME.fullmatch(user.username) else None,
+            session_name=session_name(user.username),
         )
 
 

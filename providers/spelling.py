@@ -1,7 +1,10 @@
-"""One form for all spellings of a name that a directory takes for the same (RFC 4518)."""
+"""Names as others need them: in one form for all spellings (RFC 4518), or as that of a session."""
 
+import re
 import stringprep
 import unicodedata
+
+_SESSION_NAME = re.compile(r"[A-Za-z0-9_+=,.@-]{2,64}")
 
 
 def comparable(text: str) -> str:
@@ -9,6 +12,11 @@ def comparable(text: str) -> str:
     shown = "".join(" " if character.isspace() else character for character in text if not _mapped_away(character))
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", shown).casefold())
     return " ".join(folded.split())
+
+
+def session_name(text: str) -> str | None:
+    """The text where it can name a session (STS, RoleSessionName), else None."""
+    return text if _SESSION_NAME.fullmatch(text) else None
 
 
 def _mapped_away(character: str) -> bool:

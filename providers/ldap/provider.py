@@ -17,7 +17,7 @@ from providers.ldap.users import LdapUser, find, find_again
 from providers.ldap.verdict import require_accepted
 from providers.pool import Pool
 from providers.refusal import refused
-from providers.spelling import comparable
+from providers.spelling import comparable, session_name
 
 _Result = TypeVar("_Result")
 Gate = Callable[[str], Awaitable[None]]
@@ -26,7 +26,6 @@ Gate = Callable[[str], Awaitable[None]]
 _MOST_CHARACTERS = 256
 _MOST_PASSWORD_BYTES = 1024
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-_SESSION_NAME = re.compile(r"[A-Za-z0-9_+=,.@-]{2,64}")
 # A server's time limit ends shortly before the caller's patience does, so that a hung server is known as such.
 _SERVERS_SHARE = 0.95
 
@@ -125,7 +124,7 @@ class LdapProvider:
             attributes=user.attributes,
             multivalued=frozenset(("ldap:groups",) if user.groups else ()),
             carried=("ldap:username", "ldap:dn"),
-            session_name=user.username if _SESSION_NAME.fullmatch(user.username) else None,
+            session_name=session_name(user.username),
             session_tags=user.tags,
         )
 

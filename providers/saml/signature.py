@@ -14,15 +14,15 @@ from functools import lru_cache
 
 import xmlsec
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric import rsa
 from lxml import etree
 from xmlsec import constants
 
 from providers.errors import ProofRejected
+from providers.keys import accepted_key
 from providers.saml.document import malformed, strict_base64
 from providers.saml.names import CANONICAL, DIGESTS, DS, ENVELOPED, EXC, SIGNATURES, SignatureAlgorithm
 
-_RSA_BITS = range(2048, 8193)  # longer ones only make verification slow
 _CANONICALISATIONS = (constants.TransformExclC14N, constants.TransformExclC14NWithComments)
 _REFERENCE_TRANSFORMS = (
     *_CANONICALISATIONS,
@@ -39,7 +39,6 @@ _SIGNATURE_TRANSFORMS = {
     "ecdsa-sha384": constants.TransformEcdsaSha384,
     "ecdsa-sha512": constants.TransformEcdsaSha512,
 }
-_CURVES = (ec.SECP256R1, ec.SECP384R1, ec.SECP521R1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,15 +51,9 @@ class VerificationKey:
 
 def verification_key(public: object) -> VerificationKey:
     """Raises `ValueError` for a key that no accepted signature can be of."""
-    if isinstance(public, rsa.RSAPublicKey):
-        if public.key_size not in _RSA_BITS:
-            raise ValueError(f"an RSA key of {public.key_size} bits is not accepted, 2048 to 8192 are")
-        kind = "RSA"
-    elif isinstance(public, ec.EllipticCurvePublicKey) and isinstance(public.curve, _CURVES):
-        kind = "EC"
-    else:
-        raise ValueError("only RSA keys and keys on the curves P-256, P-384 and P-521 are accepted")  # noqa: TRY004
-    pem = public.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    key = accepted_key(public)
+    kind = "RSA" if isinstance(key, rsa.RSAPublicKey) else "EC"
+    pem = key.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
     return VerificationKey(kind, pem)
 
 
