@@ -43,15 +43,17 @@ def json_object(document: bytes) -> Mapping[str, Json]:
 
 
 def _strings(value: Json) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict):
-        yield from value
-        for member in value.values():
-            yield from _strings(member)
-    elif isinstance(value, list):
-        for item in value:
-            yield from _strings(item)
+    # Without recursion: a string would be handed through every level around it, and a token has room for hundreds.
+    waiting = [value]
+    while waiting:
+        each = waiting.pop()
+        if isinstance(each, str):
+            yield each
+        elif isinstance(each, dict):
+            waiting += each
+            waiting += each.values()
+        elif isinstance(each, list):
+            waiting += each
 
 
 def _members(pairs: list[tuple[str, Json]]) -> dict[str, Json]:

@@ -338,6 +338,22 @@ def test_the_issuer_of_no_token_cannot_be_peeked_at(name: str) -> None:
     )
 
 
+def test_looking_at_nested_claims_takes_no_longer_than_at_flat_ones() -> None:
+    """Everything is looked at before the signature: 10 such tokens a second would fill an event loop."""
+    strings = [""] * 4000 + ["\t"]  # an escape sequence makes every string be looked at
+
+    def seconds(claims: str) -> float:
+        raw = ".".join(map(b64url, (b'{"alg":"RS256"}', claims.encode(), b"x" * 256)))
+        started = time.process_time()
+        with pytest.raises(ProofRejected, match="Missing a required claim"):
+            peek_issuer(raw)
+        return time.process_time() - started
+
+    flat = json.dumps({"x": strings}, separators=(",", ":"))
+    nested = flat.replace("[", "[" * 800).replace("]", "]" * 800)
+    assert min(seconds(nested) for _ in range(3)) < 10 * min(seconds(flat) for _ in range(3))
+
+
 @pytest.mark.parametrize(
     ("bend", "sentence"),
     [
