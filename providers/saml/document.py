@@ -16,6 +16,7 @@ from providers.errors import ProofRejected
 
 MAX_CHARACTERS: Final = 100_000  # AWS's limit for SAMLAssertion
 MAX_DEPTH: Final = 64
+MAX_NAMES: Final = 64  # canonicalisation compares namespaces, and attributes, each with each
 _MAX_TAGS: Final = 10_000  # opening and closing; a person in 2 000 groups has less than half of that
 
 _DECLARATION = re.compile(
@@ -80,6 +81,8 @@ def parse(document: bytes) -> etree._Element:
         raise malformed("it is not well-formed XML.", reason="xml", detail=str(error)) from error
     if deeper_than(root, MAX_DEPTH):
         raise malformed("it is nested too deeply.", reason="depth")
+    if any(len(element.attrib) > MAX_NAMES or len(element.nsmap) > MAX_NAMES for element in root.iter()):
+        raise malformed("an element has too many attributes or namespaces.", reason="size")
     return root
 
 

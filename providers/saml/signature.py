@@ -20,7 +20,7 @@ from xmlsec import constants
 
 from providers.errors import ProofRejected
 from providers.keys import accepted_key
-from providers.saml.document import malformed, strict_base64
+from providers.saml.document import MAX_NAMES, malformed, strict_base64
 from providers.saml.names import CANONICAL, DIGESTS, DS, ENVELOPED, EXC, SIGNATURES, SignatureAlgorithm
 
 _CANONICALISATIONS = (constants.TransformExclC14N, constants.TransformExclC14NWithComments)
@@ -140,6 +140,9 @@ def _require_algorithms(
     info = _child(signature, "SignedInfo")
     if _child(info, "CanonicalizationMethod").get("Algorithm") not in CANONICAL:
         raise _refused_algorithm("canonicalisation")
+    for inclusive in info.iter(f"{{{EXC}}}InclusiveNamespaces"):
+        if len(_prefixes(inclusive)) > MAX_NAMES:
+            raise _refused_algorithm("list of namespaces")
     algorithm = SIGNATURES.get(_child(info, "SignatureMethod").get("Algorithm") or "")
     if algorithm is None:
         raise _refused_algorithm("signature algorithm")
@@ -156,8 +159,11 @@ def _require_algorithms(
     if enveloped.get("Algorithm") != ENVELOPED or canonicalisation.get("Algorithm") not in CANONICAL:
         raise _refused_algorithm("transform")
     inclusive = canonicalisation.find(f"{{{EXC}}}InclusiveNamespaces")
-    prefixes = (inclusive.get("PrefixList") or "").split() if inclusive is not None else []
-    return algorithm, digest, prefixes
+    return algorithm, digest, _prefixes(inclusive) if inclusive is not None else []
+
+
+def _prefixes(inclusive: etree._Element) -> list[str]:
+    return (inclusive.get("PrefixList") or "").split()
 
 
 def _require_signature(

@@ -88,6 +88,34 @@ async def test_hostile_bytes_are_refused(
     assert time.process_time() - started < 2
 
 
+def _spread(names: str) -> Callable[[bytes], bytes]:
+    return lambda document: document.replace(b"<saml:Assertion ", f"<saml:Assertion {names} ".encode())
+
+
+_MANY = [f"p{number}" for number in range(1200)]
+
+
+@pytest.mark.parametrize(
+    ("bends", "reason"),
+    [
+        ({"prefixes": " ".join(_MANY), "rewrite": _spread(" ".join(f'xmlns:{each}="u:u"' for each in _MANY))}, "size"),
+        ({"rewrite": _spread(" ".join(f'saml:{each}=""' for each in _MANY))}, "size"),
+        ({"prefixes": " ".join(_MANY)}, "algorithm"),
+    ],
+    ids=["namespaces", "attributes", "prefixes"],
+)
+async def test_nobody_makes_canonicalisation_long(
+    idp: FakeIdp, verify: Verify, bends: dict[str, Any], reason: str
+) -> None:
+    """It comes before the signature: whoever posts a response could hold up everybody's for many seconds."""
+    raw = idp.response(more={"groups": ["x"] * 500}, **bends)
+    started = time.process_time()
+    with pytest.raises(ProofRejected) as refusal:
+        await verify(raw)
+    assert refusal.value.reason == reason
+    assert time.process_time() - started < 1
+
+
 @pytest.mark.parametrize("size", [100_001, 1_000_000, 20_000_000])
 async def test_large_documents_are_not_even_decoded(verify: Verify, size: int) -> None:
     started = time.process_time()
