@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from broker.api.call import Call
-from broker.api.iam.paging import DEFAULT_ITEMS, page
-from broker.api.iam.shapes import CALLERS, MARKER, MAX_ITEMS, UNKNOWN_DATE, boundary, encoded, own_account, tags
+from broker.api.iam.paging import Paged, page
+from broker.api.iam.shapes import CALLERS, UNKNOWN_DATE, boundary, encoded, own_account, tags
 from broker.api.params import many, param
 from broker.api.query import Action, Result
 from broker.api.rules import choice
@@ -23,12 +23,10 @@ _LISTS = ("UserDetailList", "GroupDetailList", "RoleDetailList", "Policies")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
+class Request(Paged):
     """The parameters of GetAccountAuthorizationDetails."""
 
     filters: tuple[str, ...] = param("Filter", many(choice(*_FILTERS)), default=())
-    max_items: int = param("MaxItems", MAX_ITEMS, default=DEFAULT_ITEMS)
-    marker: str | None = param("Marker", MARKER, default=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,15 +46,9 @@ async def run(call: Call, request: Request) -> Result:
 def _page(snapshot: Snapshot, account: Account, request: Request) -> Result:
     wanted = request.filters or _FILTERS
     items = sorted(_items(snapshot, account, wanted), key=lambda item: item.key)
-    shown, marker = page(
-        items,
-        lambda item: item.key,
-        of="GetAccountAuthorizationDetails",
-        max_items=request.max_items,
-        marker=request.marker,
-    )
+    shown, rest = page(items, lambda item: item.key, request, of="GetAccountAuthorizationDetails")
     lists = {name: [item.element() for item in shown if item.list_name == name] for name in _LISTS}
-    return {**lists, "IsTruncated": marker is not None, "Marker": marker}
+    return {**lists, **rest}
 
 
 def _items(snapshot: Snapshot, account: Account, wanted: Iterable[str]) -> Iterator[_Item]:

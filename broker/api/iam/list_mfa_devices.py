@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 from broker.api.call import Call
-from broker.api.iam.paging import DEFAULT_ITEMS, page
-from broker.api.iam.shapes import EXISTING_NAME, MARKER, MAX_ITEMS, UNKNOWN_DATE
+from broker.api.iam.paging import Paged, page
+from broker.api.iam.shapes import EXISTING_NAME, UNKNOWN_DATE
 from broker.api.iam.users import WITH_ROOT, is_root, named_user, user_resource
 from broker.api.params import param
 from broker.api.query import Action, Result
@@ -12,12 +12,10 @@ from broker.flows import mfa_devices
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
+class Request(Paged):
     """The parameters of ListMFADevices."""
 
     user_name: str | None = param("UserName", EXISTING_NAME, default=None)
-    max_items: int = param("MaxItems", MAX_ITEMS, default=DEFAULT_ITEMS)
-    marker: str | None = param("Marker", MARKER, default=None)
 
 
 async def run(call: Call, request: Request) -> Result:
@@ -26,7 +24,7 @@ async def run(call: Call, request: Request) -> Result:
         return {"MFADevices": [], "IsTruncated": False}
     user = named_user(call, request.user_name)
     found = await mfa_devices.of_user(call.services, call.snapshot, user)
-    shown, marker = page(found, lambda each: each.place, of="MFA", max_items=request.max_items, marker=request.marker)
+    shown, rest = page(found, lambda each: each.place, request, of="MFA")
     devices = [
         {
             "UserName": user.name,
@@ -35,7 +33,7 @@ async def run(call: Call, request: Request) -> Result:
         }
         for each in shown
     ]
-    return {"MFADevices": devices, "IsTruncated": marker is not None, "Marker": marker}
+    return {"MFADevices": devices, **rest}
 
 
 ACTION = Action(

@@ -1,38 +1,6 @@
 """IAM ListUsers: the users of the caller's account."""
 
-from dataclasses import dataclass
+from broker.api.iam.listing import listing
+from broker.api.iam.shapes import user
 
-from broker.api.call import Call
-from broker.api.iam.paging import DEFAULT_ITEMS, page
-from broker.api.iam.shapes import CALLERS, MARKER, MAX_ITEMS, PATH_PREFIX, entity_arn, own_account, under, user
-from broker.api.params import param
-from broker.api.query import Action, Result
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
-    """The parameters of ListUsers."""
-
-    path_prefix: str = param("PathPrefix", PATH_PREFIX, default="/")
-    max_items: int = param("MaxItems", MAX_ITEMS, default=DEFAULT_ITEMS)
-    marker: str | None = param("Marker", MARKER, default=None)
-
-
-async def run(call: Call, request: Request) -> Result:
-    """One page of them."""
-    found = under(request.path_prefix, own_account(call).users.values())
-    shown, marker = page(
-        found, lambda each: each.name.lower(), of="ListUsers", max_items=request.max_items, marker=request.marker
-    )
-    return {"Users": [user(each) for each in shown], "IsTruncated": marker is not None, "Marker": marker}
-
-
-ACTION = Action(
-    request=Request,
-    run=run,
-    permission="iam:ListUsers",
-    resource=lambda call, request: entity_arn(call, "user", "", request.path_prefix),
-    callers=CALLERS,
-    audited=("PathPrefix", "MaxItems"),
-    bulky=True,
-)
+ACTION = listing("ListUsers", "user", "Users", lambda account: account.users, user)

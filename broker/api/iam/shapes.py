@@ -1,6 +1,6 @@
 """Parameters and result elements that several IAM actions share (AWS IAM API Reference)."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from broker.api.call import Call
 from broker.api.params import param
-from broker.api.rules import ARN_TEXT, POLICY_TEXT, TAG_KEY, TAG_VALUE, integer, text
+from broker.api.rules import ARN_TEXT, POLICY_TEXT, TAG_KEY, TAG_VALUE, text
 from broker.directory.model import Account, Role, User
 from broker.errors import NoSuchEntity
 from broker.policy import Policy
@@ -21,10 +21,7 @@ ARN = text(20, 2048, ARN_TEXT)
 DOCUMENT = text(1, 131_072, POLICY_TEXT)
 EXISTING_NAME = text(1, 128, r"[\w+=,.@-]+")
 ROLE_NAME = text(1, 64, r"[\w+=,.@-]+")
-PATH_PREFIX = text(1, 512, r"\u002F[\u0021-\u007F]*")
 PATH = text(1, 512, r"(\u002F)|(\u002F[\u0021-\u007E]+\u002F)")
-MAX_ITEMS = integer(1, 1000)
-MARKER = text(1, 320, r"[\u0020-\u00FF]+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,8 +95,3 @@ def role(entity: Role, *, detailed: bool = False) -> Mapping[str, Any]:
         "Tags": tags(entity) if detailed else None,
         "RoleLastUsed": {} if detailed else None,
     }
-
-
-def under(prefix: str, entities: Iterable[Any]) -> list[Any]:
-    """The entities whose path begins with `prefix`, by name."""
-    return sorted((each for each in entities if each.path.startswith(prefix)), key=lambda each: each.name.lower())

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from broker.api.iam.paging import DEFAULT_ITEMS, page
-from broker.api.iam.shapes import DOCUMENT, MARKER, MAX_ITEMS
+from broker.api.iam.paging import Paged, page
+from broker.api.iam.shapes import DOCUMENT
 from broker.api.params import many, param, structure
 from broker.api.query import Result
 from broker.api.render import Entries
@@ -28,7 +28,7 @@ class ContextEntry:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Simulated:
+class Simulated(Paged):
     """The parameters of both."""
 
     boundaries: tuple[str, ...] = param("PermissionsBoundaryPolicyInputList", DOCUMENTS, default=())
@@ -39,8 +39,6 @@ class Simulated:
     caller_arn: str | None = param("CallerArn", RESOURCE_NAME, default=None)
     context: tuple[ContextEntry, ...] = param("ContextEntries", many(structure(ContextEntry)), default=())
     scenario: str | None = param("ResourceHandlingOption", text(1, 64), default=None)
-    max_items: int = param("MaxItems", MAX_ITEMS, default=DEFAULT_ITEMS)
-    marker: str | None = param("Marker", MARKER, default=None)
 
 
 def given(request: Simulated, policies: tuple[str, ...]) -> simulate.Given:
@@ -62,14 +60,8 @@ def results(simulation: Simulation, request: Simulated, *, of: str) -> Result:
     """One page of results, an action with a resource each; only what is on the page is decided."""
     resources = request.resources or ("*",)
     pairs = [(action, resource) for action in request.actions for resource in resources]
-    numbers, marker = page(
-        range(len(pairs)), lambda number: f"{number:06}", of=of, max_items=request.max_items, marker=request.marker
-    )
-    return {
-        "EvaluationResults": [_result(simulation, *pairs[number]) for number in numbers],
-        "IsTruncated": marker is not None,
-        "Marker": marker,
-    }
+    numbers, rest = page(range(len(pairs)), lambda number: f"{number:06}", request, of=of)
+    return {"EvaluationResults": [_result(simulation, *pairs[number]) for number in numbers], **rest}
 
 
 def _result(simulation: Simulation, action: str, resource: str) -> Mapping[str, Any]:
