@@ -19,7 +19,7 @@ from broker.api.connections import Connections
 from broker.api.health import Health
 from broker.api.oauth.face import OAuthFace
 from broker.api.oauth.metadata import Metadata
-from broker.api.pages import password, roles
+from broker.api.pages import password, roles, security_keys
 from broker.api.pages.face import PageFace
 from broker.api.pages.layout import asset
 from broker.api.query import QueryFace
@@ -31,6 +31,7 @@ from broker.audit import Trail
 from broker.clock import Now
 from broker.directory.directory import Directory, Refused, Reloaded
 from broker.directory.entries import Entries
+from broker.directory.security_keys import SecurityKeys
 from broker.federation import Providers
 from broker.flows.authenticate import Authenticator
 from broker.flows.denials import Denials
@@ -50,6 +51,7 @@ from broker.sigv4 import SigningKeys
 from broker.stores.contract import Store, StoreUnavailable
 from broker.stores.once import StoreOnce
 from providers.totp import Totp, otpauth_url, qr_code
+from providers.webauthn import WebAuthn
 
 HEAD_LIMIT = 16_384
 """Bytes of a request line or of one header: a presigned URL carries a session token of up to 4 KB."""
@@ -75,6 +77,7 @@ def build(
     services = Services(
         directory=directory,
         entries=Entries(store, masters, now=now, random=random),
+        security_keys=SecurityKeys(store, now=now, random=random),
         sessions=sessions,
         keyring=keyring,
         authenticator=Authenticator(sessions, SigningKeys(), now),
@@ -83,9 +86,11 @@ def build(
         guessing=Guessing(store, settings.guessing, key=guessing_key, now=now),
         codes=Totp(StoredDeviceStates(store), now=now),
         picture=lambda seed, user, account: qr_code(otpauth_url(seed, user=user, account=account)),
+        ceremonies=_ceremonies(settings.public_url),
         saml=saml,
         tickets=Tickets(store, masters, random),
         now=now,
+        random=random,
     )
     apis = {each.VERSION: each.SERVICE for each in (sts, iam, admin)}
     query = QueryFace(services, apis, trail, random)
@@ -114,6 +119,13 @@ def build(
         web.post("/saml/acs", pages.door("SamlSignIn", saml_acs.receive)),
         web.get("/login", pages.door("ShowSignIn", password.show, recorded=False), allow_head=False),
         web.post("/login", pages.door("PasswordSignIn", password.enter)),
+        web.get("/login/key", pages.door("ShowSecurityKey", security_keys.ask, recorded=False), allow_head=False),
+        web.post("/login/key", pages.door("SecurityKeySignIn", security_keys.use)),
+        web.post("/login/key/without", pages.door("SkipSecurityKey", security_keys.go_without, recorded=False)),
+        web.get("/login/keys", pages.door("ShowSecurityKeys", security_keys.show, recorded=False), allow_head=False),
+        web.post("/login/keys", pages.door("EnableMFADevice", security_keys.register)),
+        web.post("/login/keys/remove", pages.door("DeactivateMFADevice", security_keys.remove)),
+        web.post("/login/keys/leave", pages.door("LeaveSecurityKeys", security_keys.leave, recorded=False)),
         web.get("/login/roles", pages.door("ChooseRole", roles.show, recorded=False), allow_head=False),
         web.post("/login/roles", pages.door("ChooseRole", roles.choose)),
         web.post("/login/credentials", pages.door("RedeemCode", roles.redeem, json=True)),
@@ -141,6 +153,14 @@ def build(
     )
     application.on_cleanup.append(lambda _: _close(saml, providers, store, trail))
     return application
+
+
+def _ceremonies(public_url: str) -> WebAuthn | None:
+    try:
+        return WebAuthn(public_url)
+    except ValueError as error:
+        log.info("no security keys on the sign-in page: %s", error)
+        return None
 
 
 async def _read_keys(keyring: Keyring) -> None:
@@ -233,4 +253,7 @@ def tls_context(settings: Settings) -> ssl.SSLContext | None:
     if tls.client_ca is not None:
         context.load_verify_locations(cadata=tls.client_ca.content.decode("ascii"))
         context.verify_mode = ssl.CERT_OPTIONAL
+        # A ticket would bring back the client's certificate without those of the authorities that it sent along.
+        context.options |= ssl.OP_NO_TICKET
+        context.num_tickets = 0
     return context

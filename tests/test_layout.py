@@ -68,6 +68,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "providers.devices",
         "providers.errors",
         "providers.refusal",
+        "providers.security_keys",
         "providers.spelling",
     },
     "broker.api": {
@@ -106,6 +107,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     ),
     "argon2": ("broker.directory.generate", "providers.password"),
     "click": ("broker.cli",),
+    "fido2": ("providers.webauthn",),
     "hiredis": ("broker.stores",),
     "jose": ("broker.sessions", "providers"),
     "ldap3": ("providers.ldap",),

@@ -339,6 +339,7 @@ class AccountAssembler:
             timeout=timedelta(seconds=shape.timeout_seconds),
             nested_groups=shape.nested_groups,
             recheck=_seconds(shape.recheck_seconds),
+            enroll_security_keys=shape.enroll_security_keys,
         )
 
 

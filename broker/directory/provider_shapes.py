@@ -181,6 +181,7 @@ class LdapProviderProperties(Properties):
     timeout_seconds: int = Field(default=5, ge=1, le=60)
     nested_groups: bool = False
     recheck_seconds: int | None = Field(default=None, ge=1)
+    enroll_security_keys: bool = False
 
     @model_validator(mode="after")
     def _safe(self) -> Self:

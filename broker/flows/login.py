@@ -14,6 +14,7 @@ import hashlib
 import hmac
 from collections.abc import Sequence
 from datetime import timedelta
+from typing import Protocol, TypeVar
 
 import msgspec
 
@@ -104,6 +105,17 @@ class Offer(msgspec.Struct, frozen=True, kw_only=True):
         return next((self.vouched[position] for arn, position in self.roles if arn == role_arn), None)
 
 
+class Step(Protocol):
+    """What a ticket holds that one browser may go on with."""
+
+    @property
+    def browser(self) -> bytes:
+        """Hash of the browser's secret."""
+
+
+_Step = TypeVar("_Step", bound=Step)
+
+
 class Code(msgspec.Struct, frozen=True, kw_only=True):
     """A choice that a terminal may redeem."""
 
@@ -153,13 +165,13 @@ async def offered(services: Services, ticket_id: str, browser: str | None) -> Of
         ExpiredIdentityToken: the choice was made, or took too long.
         AccessDenied: it is another browser's.
     """
-    return _own(await services.tickets.read(_OFFER, ticket_id, Offer), browser)
+    return own(await services.tickets.read(_OFFER, ticket_id, Offer), browser)
 
 
 async def chosen(services: Services, ticket_id: str, browser: str | None) -> Offer:
     """As `offered`, once: nobody can choose again."""
     await offered(services, ticket_id, browser)  # another browser uses nothing up
-    return _own(await services.tickets.take(_OFFER, ticket_id, Offer), browser)
+    return own(await services.tickets.take(_OFFER, ticket_id, Offer), browser)
 
 
 async def assume(services: Services, snapshot: Snapshot, wire: Wire, vouched: Vouched, role_arn: str) -> Assumed:
@@ -253,7 +265,13 @@ def _user(snapshot: Snapshot, user_arn: str) -> Caller:
     return user_caller(snapshot, user, "")
 
 
-def _own(found: Offer | None, browser: str | None) -> Offer:
+def own(found: _Step | None, browser: str | None) -> _Step:
+    """What was found under a ticket, for the browser that made the step before.
+
+    Raises:
+        ExpiredIdentityToken: nothing was.
+        AccessDenied: it is another browser's.
+    """
     if found is None:
         raise ExpiredIdentityToken("This sign-in took too long or was finished before. Begin again.")
     if browser is None or not hmac.compare_digest(fingerprint(browser), found.browser):

@@ -1,6 +1,6 @@
 """One-time codes of MFA devices: whose a device is, and whether a code is good (STS `SerialNumber`, `TokenCode`)."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -103,17 +103,20 @@ def device_of(services: Services, entry: MfaEntry) -> Device:
 def directory_users_device(
     snapshot: Snapshot, provider: LdapProvider, username: str, serial_number: str | None
 ) -> Device | None:
-    """The device of that serial number that the configuration gives to this user of the directory; for None the only.
-
-    Names are compared as the directory compares them.
-    """
-    account = snapshot.account(provider.account)
+    """The device of that serial number that the configuration gives to this user of the directory; None: the only."""
     devices = [
         device
-        for device in (account.mfa_devices.values() if account is not None else ())
-        if serial_number in (None, device.arn) and _has(provider, username, device)
+        for device in directory_users_devices(snapshot, provider, username)
+        if serial_number in (None, device.arn)
     ]
     return Device(devices[0].arn, devices[0].seed) if len(devices) == 1 else None
+
+
+def directory_users_devices(snapshot: Snapshot, provider: LdapProvider, username: str) -> Sequence[VirtualMfaDevice]:
+    """All that the configuration gives to this user of the directory; names are compared as the directory does it."""
+    account = snapshot.account(provider.account)
+    devices = account.mfa_devices.values() if account is not None else ()
+    return [each for each in devices if _has(provider, username, each)]
 
 
 def _has(provider: LdapProvider, username: str, device: VirtualMfaDevice) -> bool:

@@ -1,6 +1,7 @@
-"""Virtual MFA devices as IAM manages them: made, given to a user, brought in step, taken away, deleted.
+"""MFA devices as IAM manages them: made, given to a user, brought in step, taken away, deleted.
 
-Configured devices stand beside those made through the API; they are changed in their files only.
+Configured devices stand beside those made through the API; they are changed in their files only. Security keys are
+registered by their users at the sign-in page; here they are listed and taken away.
 """
 
 import asyncio
@@ -13,6 +14,7 @@ from datetime import datetime
 from broker.arn import Arn
 from broker.directory.entries import EntryBusy, MfaEntry
 from broker.directory.model import Account, Snapshot, User, VirtualMfaDevice
+from broker.directory.security_keys import KeyHolder, KeyRing
 from broker.errors import (
     DeleteConflict,
     EntityAlreadyExists,
@@ -50,7 +52,7 @@ class ShownDevice:
     @property
     def place(self) -> str:
         """Path and name, by which lists are sorted."""
-        return self.serial_number.partition(":mfa")[2]
+        return self.serial_number.split(":", 5)[5]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,10 +87,7 @@ async def create(
     for action in ("iam:CreateVirtualMFADevice", *(["iam:TagMFADevice"] if tags else [])):
         keys = {"aws:TagKeys": [key for key, _ in tags]}
         authorize(services, snapshot, caller, wire, action, serial_number, single=single, many=keys)
-    if not _SERIAL_NUMBER.fullmatch(serial_number):
-        raise ValidationError(
-            "Path and VirtualMFADeviceName must make a serial number of at most 256 letters, digits and _+=/:,.@-"
-        )
+    require_presentable(serial_number)
     taken = EntityAlreadyExists("MFADevice entity at the same path and name already exists.")
     if snapshot.mfa_device(serial_number) is not None:
         raise taken
@@ -144,12 +143,30 @@ async def resync(
 
 
 async def deactivate(services: Services, snapshot: Snapshot, user: User, serial_number: str) -> None:
-    """Take the device from the user. Raises as `enable`."""
+    """Take the device from the user; a security key is forgotten by that. Raises as `enable`."""
+    if await remove_key(services, await services.security_keys.ring(KeyHolder.user(user)), serial_number):
+        return
     entry = await _changeable(services, snapshot, user.account, serial_number)
     if not entry.belongs_to(user):
         raise _missing(serial_number)
     with _undisturbed():
         await services.entries.release(entry, user)
+
+
+async def deactivate_in_directory(services: Services, holder: KeyHolder, serial_number: str) -> None:
+    """Forget the security key of a directory's person. Raises `NoSuchEntity`, `EntityTemporarilyUnmodifiable`."""
+    if not await remove_key(services, await services.security_keys.ring(holder), serial_number):
+        raise _missing(serial_number)
+
+
+async def remove_key(services: Services, ring: KeyRing, serial_number: str) -> bool:
+    """Take the key off the ring; False where it is not there. Raises `EntityTemporarilyUnmodifiable`."""
+    left = [each for each in ring.keys if each.serial_number != serial_number]
+    if len(left) == len(ring.keys):
+        return False
+    if not await services.security_keys.replace(ring, left):
+        raise EntityTemporarilyUnmodifiable
+    return True
 
 
 async def delete(services: Services, snapshot: Snapshot, account: Account, serial_number: str) -> None:
@@ -162,10 +179,15 @@ async def delete(services: Services, snapshot: Snapshot, account: Account, seria
 
 
 async def of_user(services: Services, snapshot: Snapshot, user: User) -> Sequence[ShownDevice]:
-    """The user's devices, by serial number."""
+    """The user's devices and security keys, by serial number."""
     configured = [_configured(snapshot, each) for each in map(snapshot.mfa_device, user.mfa_devices) if each]
     made = await services.entries.mfa_devices_of(user)
-    return _merged(snapshot, configured, made)
+    ring = await services.security_keys.ring(KeyHolder.user(user))
+    keys = [
+        ShownDevice(serial_number=each.serial_number, assigned=True, user=user, enabled_at=each.created_at)
+        for each in ring.keys
+    ]
+    return sorted([*_merged(snapshot, configured, made), *keys], key=lambda each: each.serial_number)
 
 
 async def of_account(services: Services, snapshot: Snapshot, account: Account) -> Sequence[ShownDevice]:
@@ -216,6 +238,12 @@ async def _changeable(services: Services, snapshot: Snapshot, account: str, seri
     if entry is None or entry.account != account:
         raise _missing(serial_number)
     return entry
+
+
+def require_presentable(serial_number: str) -> None:
+    """Raises `ValidationError` where nobody could send the serial number back."""
+    if not _SERIAL_NUMBER.fullmatch(serial_number):
+        raise ValidationError("Path and name must make a serial number of at most 256 letters, digits and _+=/:,.@-")
 
 
 def _missing(serial_number: str) -> NoSuchEntity:

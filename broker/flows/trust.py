@@ -77,7 +77,7 @@ class Asker:
 def calling(caller: Caller, now: datetime, code_verified: bool | None) -> Asker:
     single, many = caller_keys(caller, now)
     if code_verified is not None:
-        single |= _mfa_keys(verified=code_verified)
+        single |= mfa_keys(verified=code_verified)
     return Asker(
         principal=caller.principal,
         policies=caller.policies,
@@ -97,7 +97,7 @@ def vouched_for(snapshot: Snapshot, identity: Identity, provider_arn: str, code_
     single["aws:FederatedProvider"] = provider_arn
     many["sojourn:AuthenticationMethods"] = tuple(sorted(identity.methods))
     if code_verified is not None:
-        single |= _mfa_keys(verified=code_verified)
+        single |= mfa_keys(verified=code_verified)
     return Asker(
         principal=Principal(PrincipalKind.PROVIDER, provider_arn, Arn.parse(provider_arn).account),
         policies=Policies(),
@@ -115,7 +115,8 @@ def _is_single(identity: Identity, key: str) -> bool:
     return key not in identity.multivalued and len(identity.attributes[key]) == 1
 
 
-def _mfa_keys(*, verified: bool) -> dict[str, str]:
+def mfa_keys(*, verified: bool) -> dict[str, str]:
+    """The condition keys that tell whether a second factor was verified with this very request."""
     if verified:
         return {"aws:MultiFactorAuthPresent": "true", "aws:MultiFactorAuthAge": "0"}
     return {"aws:MultiFactorAuthPresent": "false"}

@@ -17,6 +17,7 @@ _ASSETS: Final = Path(__file__).with_name("assets")
 _TYPES: Final = {
     "icon.svg": "image/svg+xml",
     "sojourn.css": "text/css; charset=utf-8",
+    "security-key.js": "text/javascript; charset=utf-8",
     "sojourn.js": "text/javascript; charset=utf-8",
 }
 _FOUND: Final = {name: (_ASSETS / name).read_bytes() for name in _TYPES}
@@ -40,34 +41,35 @@ SECURITY_HEADERS: Final[Mapping[str, str]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
-    """A page. `posts_to`: origins beside our own that a form on it may be sent or led to."""
+    """A page. `posts_to`: origins beside our own that a form on it may be sent or led to. `script`: one of its own."""
 
     title: str
     content: Sequence[Content]
     status: int = 200
     posts_to: Sequence[str] = ()
     headers: Mapping[str, str] = field(default_factory=dict)
+    script: str | None = None
 
     def response(self, base: str) -> web.Response:
         """As it is sent; `base`: the path below which the gateway is served."""
         policy = f"{_POLICY}; form-action {' '.join([_SELF, *self.posts_to])}"
         return web.Response(
             status=self.status,
-            text=_document(self.title, self.content, base).text,
+            text=_document(self, base).text,
             content_type="text/html",
             charset="utf-8",
             headers={**SECURITY_HEADERS, "Content-Security-Policy": policy, **self.headers},
         )
 
 
-def _document(title: str, content: Sequence[Content], base: str) -> Markup:
+def _document(page: Page, base: str) -> Markup:
     head = element(
         "head",
         None,
         element("meta", {"charset": "utf-8"}),
         element("meta", {"name": "viewport", "content": "width=device-width, initial-scale=1"}),
         element("meta", {"name": "robots", "content": "noindex"}),
-        element("title", None, f"{title} – Sojourn"),
+        element("title", None, f"{page.title} – Sojourn"),
         element("link", {"rel": "stylesheet", "href": base + _PATHS["sojourn.css"]}),
         element("link", {"rel": "icon", "type": "image/svg+xml", "href": base + _PATHS["icon.svg"]}),
     )
@@ -75,8 +77,12 @@ def _document(title: str, content: Sequence[Content], base: str) -> Markup:
         "body",
         None,
         element("header", None, "Sojourn"),
-        element("main", None, element("div", {"class": "card"}, *content)),
-        element("script", {"src": base + _PATHS["sojourn.js"], "defer": True}),
+        element("main", None, element("div", {"class": "card"}, *page.content)),
+        *(
+            element("script", {"src": base + _PATHS[name], "defer": True})
+            for name in ("sojourn.js", page.script)
+            if name is not None
+        ),
     )
     return join(Markup("<!doctype html>\n"), element("html", {"lang": "en"}, head, body))
 

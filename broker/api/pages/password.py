@@ -1,4 +1,4 @@
-"""`/login`: user name, password and perhaps a one-time code, then on to the role picker."""
+"""`/login`: user name, password and perhaps a one-time code, then on to a security key or the role picker."""
 
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -10,22 +10,24 @@ from broker.api.events import refused_identity
 from broker.api.pages import views
 from broker.api.pages.face import Redirect, Visit
 from broker.api.pages.layout import Page
-from broker.api.pages.roles import OWN_PAGES, pick_role, vouched_identity
+from broker.api.pages.roles import OWN_PAGES, vouched_identity
+from broker.api.pages.steps import go_on
 from broker.api.params import param
-from broker.api.rules import text
+from broker.api.rules import choice, text
 from broker.directory.model import LdapProvider
 from broker.errors import AccessDenied, BrokerError, IDPCommunicationError, IDPRejectedClaim, ValidationError
-from broker.flows import login, sign_in
+from broker.flows import sign_in
 from broker.flows.mfa import Presented
 from providers.contract import Password
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shown:
-    """What may stand in the address: where to sign in, and the role that is wanted."""
+    """What may stand in the address: where to sign in, and the role, or else the list of keys, that is wanted."""
 
     provider: str = param("provider", text(0, 2048), default="")
     role: str = param("role", text(0, 2048), default="")
+    next: str = param("next", choice("roles", "keys"), default="roles")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,16 +45,16 @@ async def show(visit: Visit) -> Page | Redirect:
     if visit.misplaced is not None:
         return Redirect(url=visit.misplaced)
     visit.known_browser()
-    return _form(visit, params.parse(Shown, visit.parameters))
+    return form(visit, params.parse(Shown, visit.parameters))
 
 
 async def enter(visit: Visit) -> Redirect:
-    """`POST /login`: verify, then to the roles; to `role` alone where one is wanted."""
+    """`POST /login`: verify, then on; to `role` alone where one is wanted."""
     call = visit.call
     sent = params.parse(Sent, visit.parameters)
     if visit.sent_from not in OWN_PAGES:
         raise AccessDenied("The form was sent from another site.")
-    visit.again = lambda error: _form(visit, sent, error) if isinstance(error, _MAY_TRY_AGAIN) else None
+    visit.again = lambda error: form(visit, sent, error) if isinstance(error, _MAY_TRY_AGAIN) else None
     door = sign_in.door(call.snapshot, sent.provider or None, sent.role or None)
     call.event.account = door.account if isinstance(door, LdapProvider) else door.id
     call.event.additional["MFAUsed"] = "Yes" if sent.code else "No"
@@ -66,8 +68,7 @@ async def enter(visit: Visit) -> Redirect:
     call.event.identity = vouched_identity(visit, vouched)
     if sent.role:
         vouched = msgspec.structs.replace(vouched, roles=(sent.role,))
-    browser = login.fingerprint(visit.known_browser())
-    return await pick_role(visit, [vouched], browser=browser, terminal=None)
+    return await go_on(visit, vouched, to_keys=sent.next == "keys")
 
 
 _MAY_TRY_AGAIN = (IDPRejectedClaim, IDPCommunicationError, ValidationError)
@@ -84,7 +85,7 @@ def _code(visit: Visit, sent: Sent, door: sign_in.Door) -> Presented | None:
     return Presented(f"arn:{partition}:iam::{account}:mfa/{sent.device}", code)
 
 
-def _form(visit: Visit, shown: Shown, error: BrokerError | None = None) -> Page:
+def form(visit: Visit, shown: Shown, error: BrokerError | None = None) -> Page:
     """The form, filled in as before but for the secrets."""
     snapshot = visit.call.snapshot
     choices = {
@@ -95,6 +96,7 @@ def _form(visit: Visit, shown: Shown, error: BrokerError | None = None) -> Page:
         choices,
         provider=shown.provider,
         role=shown.role,
+        to_keys=shown.next == "keys" if visit.call.services.ceremonies is not None else None,
         username=shown.username if isinstance(shown, Sent) else "",
         error=error,
         action=f"{urlsplit(visit.public_url).path}/login",

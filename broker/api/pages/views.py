@@ -3,7 +3,7 @@
 import json
 import shlex
 from collections.abc import Mapping, Sequence
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 from broker.api.pages.html import Attributes, Content, Markup, element, join
 from broker.api.pages.layout import Page
@@ -18,7 +18,6 @@ _TITLES = {400: "Sign-in was refused", 403: "Access denied", 413: "Too large", 5
 
 def failure(error: BrokerError, request_id: str) -> Page:
     """A refusal: its code, its sentence, and what helps to find it in the log."""
-    sentence, _, _ = error.message.partition(" Encoded authorization failure message: ")
     retry = {"Retry-After": "1"} if isinstance(error, ServiceUnavailable) else {}
     return Page(
         title=_TITLES.get(error.status, "Something went wrong"),
@@ -26,16 +25,31 @@ def failure(error: BrokerError, request_id: str) -> Page:
         headers=retry,
         content=[
             element("h1", {"class": "bad"}, _TITLES.get(error.status, "Something went wrong")),
-            element("p", None, sentence),
+            element("p", None, sentence(error)),
             _facts({"Code": error.code, "Request": request_id}),
         ],
     )
 
 
+def sentence(error: BrokerError) -> str:
+    """What a refusal says to people."""
+    return error.message.partition(" Encoded authorization failure message: ")[0]
+
+
 def sign_in(
-    choices: Mapping[str, str], *, provider: str, role: str, username: str, error: BrokerError | None, action: str
+    choices: Mapping[str, str],
+    *,
+    provider: str,
+    role: str,
+    to_keys: bool | None,
+    username: str,
+    error: BrokerError | None,
+    action: str,
 ) -> Page:
-    """Name, password and code. `choices`: where one may sign in, by what the form sends for it."""
+    """Name, password and code. `choices`: where one may sign in, by what the form sends for it.
+
+    `to_keys`: whether it is for the person's security keys; None where keys cannot be used.
+    """
     title = "Sign in"
     if not choices:
         text = "There is no directory, and no user with a password, in the configuration."
@@ -43,16 +57,17 @@ def sign_in(
     failed = error is not None
     fields = [
         _choice(choices, provider),
-        _field("username", "User name", {"autocomplete": "username", "value": username, "autofocus": not failed}),
-        _field("password", "Password", {"type": "password", "autocomplete": "current-password", "autofocus": failed}),
-        _field(
+        field("username", "User name", {"autocomplete": "username", "value": username, "autofocus": not failed}),
+        field("password", "Password", {"type": "password", "autocomplete": "current-password", "autofocus": failed}),
+        field(
             "code",
             "One-time code",
             {"autocomplete": "one-time-code", "inputmode": "numeric", "required": False},
             "If you have a device for them.",
         ),
-        _field("device", "Device", {"autocomplete": "off", "required": False}, "Only if you have several: its name."),
-        element("input", {"type": "hidden", "name": "role", "value": role}) if role else None,
+        field("device", "Device", {"autocomplete": "off", "required": False}, "Only if you have several: its name."),
+        hidden("role", role) if role else None,
+        hidden("next", "keys") if to_keys else None,
     ]
     return Page(
         title=title,
@@ -61,20 +76,26 @@ def sign_in(
             element("h1", None, title),
             element("p", {"class": "bad", "role": "alert"}, error.message) if error is not None else None,
             element("p", {"class": "quiet"}, "For the role ", element("span", {"class": "id"}, role)) if role else None,
+            element("p", {"class": "quiet"}, "To add or remove a security key.") if to_keys else None,
             element(
                 "form",
                 {"method": "post", "action": action},
                 *fields,
                 element("div", {"class": "actions"}, element("button", {"type": "submit"}, "Sign in")),
             ),
+            _to_keys(f"{action}?{urlencode({'provider': provider, 'next': 'keys'})}") if to_keys is False else None,
         ],
     )
+
+
+def _to_keys(url: str) -> Markup:
+    return element("p", {"class": "quiet"}, element("a", {"href": url}, "Add or remove a security key"))
 
 
 def _choice(choices: Mapping[str, str], chosen: str) -> Markup:
     """A list, unless there is no choice; nothing is chosen beforehand, for a password must not go astray."""
     if len(choices) == 1:
-        return element("input", {"type": "hidden", "name": "provider", "value": next(iter(choices))})
+        return hidden("provider", next(iter(choices)))
     options = [
         element("option", {"value": value, "selected": value == chosen}, name)
         for value, name in {"": "Choose…", **choices}.items()
@@ -87,7 +108,8 @@ def _choice(choices: Mapping[str, str], chosen: str) -> Markup:
     )
 
 
-def _field(name: str, label: str, attributes: Attributes, hint: str | None = None) -> Markup:
+def field(name: str, label: str, attributes: Attributes, hint: str | None = None) -> Markup:
+    """A required line of text with its label; `attributes` beside those, or in their place."""
     described: Attributes = {"aria-describedby": f"{name}-hint"} if hint is not None else {}
     common: Attributes = {"id": name, "name": name, "type": "text", "required": True, "spellcheck": "false"}
     return element(
@@ -97,6 +119,11 @@ def _field(name: str, label: str, attributes: Attributes, hint: str | None = Non
         element("input", {**common, "autocapitalize": "none", **described, **attributes}),
         element("p", {"class": "quiet", "id": f"{name}-hint"}, hint) if hint is not None else None,
     )
+
+
+def hidden(name: str, value: str) -> Markup:
+    """A field that nobody sees."""
+    return element("input", {"type": "hidden", "name": name, "value": value})
 
 
 def roles(
@@ -119,7 +146,7 @@ def roles(
     form = element(
         "form",
         {"method": "post", "action": action},
-        element("input", {"type": "hidden", "name": "ticket", "value": ticket}),
+        hidden("ticket", ticket),
         *fields,
         element("div", {"class": "actions"}, element("button", {"type": "submit"}, "Continue")),
     )
@@ -240,7 +267,7 @@ def leave(url: str, fields: Mapping[str, str]) -> Page:
             element(
                 "form",
                 {"method": "post", "action": url, "data-submit": True},
-                *(element("input", {"type": "hidden", "name": name, "value": value}) for name, value in fields.items()),
+                *(hidden(name, value) for name, value in fields.items()),
                 element("div", {"class": "actions"}, element("button", {"type": "submit"}, "Continue")),
             ),
         ],
