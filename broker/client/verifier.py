@@ -6,7 +6,8 @@ while the gateway answers, and for `max_staleness` while it does not.
 """
 
 import ssl
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -62,17 +63,21 @@ class Verifier:
         max_staleness: timedelta = timedelta(hours=24),
         tls: ssl.SSLContext | None = None,
         now: Now = utc_now,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """`issuer`: the gateway's `server.public_url`; https, or http on a loopback address.
 
-        `max_staleness`: for how long keys are believed that cannot be fetched anew. `tls`: in place of the system's
-        roots.
+        `max_staleness`: for how long keys are believed that cannot be fetched anew, a minute at least. `tls`: in place
+        of the system's roots.
         Raises `ValueError` for an issuer that is none.
         """
         require_web_origin(issuer, allow_http=True)
+        if max_staleness.total_seconds() < _KEYS_LIVE:
+            raise ValueError(f"max_staleness must be {_KEYS_LIVE:g} seconds at least")
         self.issuer = issuer
         self._tls = tls
         self._now = now
+        self._monotonic = monotonic
         self._times = Times(refresh=_REFRESH, maximum_age=_KEYS_LIVE, stale=max_staleness.total_seconds())
         self._session: aiohttp.ClientSession | None = None
         self._keys: RemoteKeySet | None = None
@@ -107,7 +112,14 @@ class Verifier:
 
     def _open(self) -> RemoteKeySet:
         self._session = aiohttp.ClientSession(trust_env=False)
-        self._keys = RemoteKeySet(self.issuer, self._session, tls=self._tls, allow_http=True, times=self._times)
+        self._keys = RemoteKeySet(
+            self.issuer,
+            self._session,
+            tls=self._tls,
+            allow_http=True,
+            times=self._times,
+            monotonic=self._monotonic,
+        )
         return self._keys
 
     def _principal(self, jws: UnverifiedJws) -> Principal:
