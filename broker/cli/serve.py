@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from broker import demo, logs
+from broker.cli import systemd
 from broker.cli.configuration import config_option, load_or_exit, variables
 from broker.settings import Overrides, Settings
 
@@ -55,6 +56,7 @@ def command(
         if hints is not None:
             click.echo(f"\nTry, in another shell:\n\n{hints}")
         sys.stdout.flush()
+        systemd.notify("READY=1", os.environ)
 
     try:
         masters = master_keys(settings, secrets.token_bytes)
