@@ -6,8 +6,8 @@ import logging
 import aiohttp
 
 from broker.clock import Now
-from broker.directory.model import Account, LdapProvider, OidcProvider
-from providers.contract import IdToken, Once, Password, Verifier
+from broker.directory.model import Account, CertificateProvider, LdapProvider, OidcProvider
+from providers.contract import ClientCertificate, IdToken, Once, Password, Verifier
 from providers.errors import ProviderUnavailable
 from providers.jwks import KeySets
 from providers.ldap import LdapConfig
@@ -15,6 +15,9 @@ from providers.ldap import LdapProvider as LdapVerifier
 from providers.oidc import OidcConfig, peek_issuer
 from providers.oidc import OidcProvider as OidcVerifier
 from providers.password import LocalUser, PasswordHashes, PasswordProvider
+from providers.pool import Pool
+from providers.x509 import CertificateConfig
+from providers.x509 import CertificateProvider as CertificateVerifier
 
 log = logging.getLogger(__name__)
 
@@ -29,8 +32,11 @@ class Providers:
         self._now = now
         self._oidc: dict[str, tuple[OidcProvider, OidcVerifier]] = {}
         self._ldap: dict[str, tuple[LdapProvider, LdapVerifier]] = {}
+        self._certificate: dict[str, tuple[CertificateProvider, CertificateVerifier]] = {}
         self._closing: set[asyncio.Task[None]] = set()
         self._hashes = PasswordHashes()
+        # A certificate takes a fraction of a millisecond, a long revocation list that was just read some forty.
+        self._certificate_pool = Pool("x509", threads=1, waiting=200)
 
     def issuer_of(self, raw: str) -> str:
         """See `Federation`."""
@@ -64,6 +70,20 @@ class Providers:
         self._ldap[configured.arn] = (configured, verifier)
         return verifier
 
+    def certificate(self, configured: CertificateProvider) -> Verifier[ClientCertificate]:
+        """See `Federation`."""
+        kept = self._certificate.get(configured.arn)
+        if kept is not None and (kept[0] is configured or kept[0] == configured):
+            return kept[1]
+        config = CertificateConfig(
+            issuer=configured.arn,
+            authorities=configured.ca_file.content,
+            revocation_lists=configured.crl_file.content if configured.crl_file is not None else None,
+        )
+        verifier = CertificateVerifier(config, now=self._now, pool=self._certificate_pool)
+        self._certificate[configured.arn] = (configured, verifier)
+        return verifier
+
     def local(self, account: Account) -> Verifier[Password]:
         """See `Federation`."""
 
@@ -82,6 +102,7 @@ class Providers:
         for _, verifier in self._ldap.values():
             await verifier.close()
         self._hashes.close()
+        self._certificate_pool.close()
         await self._key_sets.close()
         await self._session.close()
 

@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -40,20 +41,39 @@ def write_configuration(
 
 
 class Gateway:
-    """One `sojourn serve`. `output` gathers what it prints; `audit` what it puts on record."""
+    """One `sojourn serve`. `output` gathers what it prints; `audit` what it puts on record.
+
+    `authority`: a file with that of its own certificate, which is localhost's, where it serves TLS.
+    """
 
     def __init__(
-        self, directory: Path, *, store: str | None = None, state: Path | None = None, workers: int = 1
+        self,
+        directory: Path,
+        *,
+        store: str | None = None,
+        state: Path | None = None,
+        workers: int = 1,
+        authority: Path | None = None,
     ) -> None:
         self.directory = directory
         self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
+        self.url = f"https://localhost:{self.port}" if authority else f"http://127.0.0.1:{self.port}"
+        self.authority = authority
         self.state = state or directory / "state"
         self._arguments = ["--workers", str(workers)] + (["--store", store] if store else [])
         self._log = directory / "gateway.log"
         self._audit = directory / "audit.jsonl"
         self.process: subprocess.Popen[bytes] | None = None
-        self.opener = urllib.request.build_opener()
+        self.opener = self.opener_with(None)
+
+    def opener_with(self, certificate: tuple[Path, Path] | None) -> urllib.request.OpenerDirector:
+        """What sends requests, with this client certificate and its key where it serves TLS."""
+        if self.authority is None:
+            return urllib.request.build_opener()
+        context = ssl.create_default_context(cafile=self.authority)
+        if certificate is not None:
+            context.load_cert_chain(*certificate)
+        return urllib.request.build_opener(urllib.request.HTTPSHandler(context=context))
 
     def start(self, *, ready: bool = True) -> None:
         """Start and wait until it is ready (or, with `ready=False`, alive)."""
@@ -103,9 +123,8 @@ class Gateway:
         config = Config(
             retries={"total_max_attempts": 1}, connect_timeout=5, read_timeout=20, parameter_validation=False
         )
-        return boto3.client(
-            service, endpoint_url=self.url, region_name=options.pop("region", "us-east-1"), config=config, **keys
-        )
+        region, verify = options.pop("region", "us-east-1"), str(self.authority) if self.authority else None
+        return boto3.client(service, endpoint_url=self.url, region_name=region, config=config, verify=verify, **keys)
 
     @property
     def log(self) -> str:

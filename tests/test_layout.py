@@ -41,6 +41,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "broker.sealing",
         "broker.settings",
         "broker.stores.contract",
+        "providers.x509.files",
     },
     "broker.sessions": {
         "broker.arn",

@@ -1,13 +1,13 @@
 """One request on its way through a face: who signed it, what it minted, and how it ends on record."""
 
 import logging
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
 from broker import ids, telemetry
 from broker.api.events import Event, identity_of
 from broker.api.received import Received
-from broker.audit import AuditUnavailable, Trail
+from broker.audit import AuditUnavailable, Trail, cleaned
 from broker.directory.model import Snapshot
 from broker.errors import BrokerError, InternalFailure, ServiceUnavailable
 from broker.flows.caller import Caller, Wire
@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class Call:
-    """`minted` holds sessions until their answer is on its way."""
+    """`minted` holds sessions until their answer is on its way. `client_certificates`: as TLS carried them, DER."""
 
     services: Services
     snapshot: Snapshot
@@ -30,6 +30,7 @@ class Call:
     event: Event
     caller: Caller | None = None
     minted: list[Session] = field(default_factory=list)
+    client_certificates: Callable[[], tuple[bytes, ...]] = tuple
 
     @property
     def signer(self) -> Caller:
@@ -49,7 +50,7 @@ class Call:
 
         def noted(presented: PresentedSignature) -> None:
             event.region = presented.region
-            event.identity = {"type": "Unknown", "accessKeyId": presented.access_key_id[:128]}
+            event.identity = {"type": "Unknown", "accessKeyId": cleaned(presented.access_key_id, 128)}
 
         caller = await self.services.authenticator.verify(
             received.http,

@@ -17,6 +17,7 @@ from aiohttp import web
 from broker import ids, logs, telemetry
 from broker.api import forms, params, render
 from broker.api.call import Call as Call
+from broker.api.client_certificates import client_certificates
 from broker.api.events import Event, listed
 from broker.api.received import BODY_LIMIT, Received, receive
 from broker.audit import Trail
@@ -108,11 +109,13 @@ class QueryFace:
         snapshot = self.services.directory.snapshot
         event = Event(source=service.event_source)
         wire = Wire(source_ip=request.remote or "", secure=request.secure, user_agent="", request_id=request_id)
+        trusted = snapshot.settings.server.trusted_proxies
         call = Call(self.services, snapshot, wire, event)
+        call.client_certificates = functools.partial(client_certificates, request, trusted)
         error: BrokerError | None = None
         status, body, action_name = 200, b"", "-"
         try:
-            received = await receive(request, request_id, snapshot.settings.server.trusted_proxies)
+            received = await receive(request, request_id, trusted)
             call.wire = received.wire
             parameters = forms.parameters(
                 received.http.query,

@@ -36,6 +36,7 @@ from broker.directory.reading import DeclaredAccount, entity_arn
 from broker.ids import unique_id
 from broker.policy import Kind, Policy, parse
 from broker.policy.principals import EntryKind
+from broker.settings import Settings
 from broker.settings.documents import Location
 from broker.settings.faults import Fault
 from broker.settings.shape import Place
@@ -370,6 +371,15 @@ def principal_warnings(declared: Mapping[str, DeclaredAccount], accounts: Mappin
                         known = entry.value in _provider_arns(owner)
                     if not known:
                         yield role.place(location, f"nobody is {entry.value} in this configuration")
+
+
+def unreachable_providers(declared: Mapping[str, DeclaredAccount], settings: Settings) -> Iterator[Fault]:
+    """Certificate providers to which nobody can present a certificate."""
+    tls = settings.server.tls
+    if tls is None or tls.client_ca is None:
+        for account in declared.values():
+            for _, place in account.certificate_providers:
+                yield place((), "no client is asked for a certificate: server.tls.client_ca is not set")
 
 
 def _provider_arns(account: Account) -> set[str]:

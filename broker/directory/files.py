@@ -4,7 +4,13 @@ import gc
 from collections.abc import Mapping
 from pathlib import Path
 
-from broker.directory.assemble import AccountAssembler, Configuration, aws_policies, principal_warnings
+from broker.directory.assemble import (
+    AccountAssembler,
+    Configuration,
+    aws_policies,
+    principal_warnings,
+    unreachable_providers,
+)
 from broker.directory.managed import built_in, root_tasks
 from broker.directory.model import Snapshot
 from broker.directory.reading import AccountReader, DeclaredAccount, account_files
@@ -72,6 +78,7 @@ def _load(
     if loaded is None or faults:
         raise ConfigurationError(faults, warnings, sources.stamps)
     warnings += principal_warnings(reader.accounts, accounts)
+    warnings += unreachable_providers(reader.accounts, loaded.settings)
     if not accounts:
         warnings.append(Fault(directory / FILE, 1, "no account is described, in accounts/*.yaml, .yml or .json"))
     snapshot = Snapshot(

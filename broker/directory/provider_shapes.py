@@ -4,15 +4,17 @@ import base64
 import binascii
 import json
 import re
+from collections.abc import Callable
 from typing import Annotated, Self
 
-from cryptography.x509 import load_pem_x509_certificates, load_pem_x509_crl
+from cryptography.x509 import load_pem_x509_certificates
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from broker.directory.shapes import EntityPath, LongName, Properties, ProviderName, TagKey, Tags, UserName
 from broker.settings.shape import FaultyPart, Many
 from broker.settings.sources import LoadedFile
 from broker.settings.values import CertificatesFile, File, Text, http_url, is_loopback, split_url
+from providers.x509.files import authorities, revocation_lists
 
 _MIN_SEED_BYTES = 10
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
@@ -208,17 +210,20 @@ class LdapProviderProperties(Properties):
         return self
 
 
-def _revocations(file: LoadedFile) -> LoadedFile:
-    try:
-        load_pem_x509_crl(file.content)
-    except ValueError:
-        raise ValueError("names a file without a PEM certificate revocation list that can be read") from None
-    return file
+def _readable(read: Callable[[bytes], object]) -> AfterValidator:
+    def check(file: LoadedFile) -> LoadedFile:
+        try:
+            read(file.content)
+        except ValueError as error:
+            raise ValueError(f"names a file that {error}") from None
+        return file
+
+    return AfterValidator(check)
 
 
 class CertificateProviderProperties(Properties):
-    """Certificate authorities whose client certificates are identities."""
+    """Authorities whose client certificates are identities, and their revocation lists."""
 
     name: ProviderName
-    ca_file: Annotated[File, AfterValidator(_certificate)]
-    crl_file: Annotated[File, AfterValidator(_revocations)] | None = None
+    ca_file: Annotated[File, _readable(authorities)]
+    crl_file: Annotated[File, _readable(revocation_lists)] | None = None

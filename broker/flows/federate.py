@@ -4,9 +4,10 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Protocol
 
-from broker.directory.model import Account, LdapProvider, OidcProvider, Snapshot
+from broker.directory.model import Account, CertificateProvider, LdapProvider, OidcProvider, Snapshot
 from broker.errors import BrokerError, ExpiredIdentityToken, IDPCommunicationError, InvalidIdentityToken
-from providers.contract import Identity, IdToken, Password, Verifier
+from broker.policy import Effect
+from providers.contract import ClientCertificate, Identity, IdToken, Password, Verifier
 from providers.errors import ProofExpired, ProofRejected, ProviderUnavailable
 
 _RESERVED_VENDORS = frozenset({"aws", "sts", "iam", "sojourn"})
@@ -43,6 +44,9 @@ class Federation(Protocol):
     def ldap(self, configured: LdapProvider) -> PasswordVerifier:
         """The verifier of a configured directory."""
 
+    def certificate(self, configured: CertificateProvider) -> Verifier[ClientCertificate]:
+        """The verifier of configured authorities."""
+
     def local(self, account: Account) -> Verifier[Password]:
         """The verifier of the account's own users that have a password; the subject is the user's ARN."""
 
@@ -64,6 +68,20 @@ async def web_identity(
         identity = await federation.oidc(configured).verify(IdToken(raw_token))
     _require_own_keys(identity)
     return identity, configured
+
+
+def trusted_providers(snapshot: Snapshot, role_arn: str, kind: str) -> frozenset[str]:
+    """The ARNs of providers of a kind (`ldap-provider`, ...) that the role's trust policy names and does not deny."""
+    role = snapshot.role(role_arn)
+    if role is None:
+        return frozenset()
+    return frozenset(
+        entry.value
+        for statement in role.trust_policy.statements
+        if statement.effect is Effect.ALLOW and not statement.not_principal
+        for entry in statement.principals
+        if entry.type == "Federated" and f":{kind}/" in entry.value
+    )
 
 
 def _require_own_keys(identity: Identity) -> None:

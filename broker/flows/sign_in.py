@@ -10,18 +10,16 @@ from dataclasses import replace
 from broker.directory.model import Account, LdapProvider, Snapshot
 from broker.errors import IDPRejectedClaim, ValidationError
 from broker.flows.caller import Wire
-from broker.flows.federate import in_aws_words
+from broker.flows.federate import in_aws_words, trusted_providers
 from broker.flows.guessing import even_refusals
 from broker.flows.login import Vouched
 from broker.flows.mfa import Presented, directory_users_device, judged, users_device
 from broker.flows.services import Services
-from broker.policy import Effect
 from providers.contract import Identity, Password
 from providers.devices import Device
 from providers.refusal import refused
 
 LDAP_ACTION = "sts:AssumeRoleWithLDAPIdentity"
-_LDAP = ":ldap-provider/"
 
 
 def ldap_provider(snapshot: Snapshot, provider_arn: str | None, role_arn: str | None) -> LdapProvider:
@@ -47,17 +45,8 @@ def ldap_provider(snapshot: Snapshot, provider_arn: str | None, role_arn: str | 
 
 def _named_by_role(snapshot: Snapshot, role_arn: str) -> LdapProvider | None:
     """The directory that the role's trust policy names, where it names one only."""
-    role = snapshot.role(role_arn)
-    if role is None:
-        return None
-    named = {
-        entry.value
-        for statement in role.trust_policy.statements
-        if statement.effect is Effect.ALLOW and not statement.not_principal
-        for entry in statement.principals
-        if entry.type == "Federated" and _LDAP in entry.value
-    }
-    return snapshot.ldap_provider(named.pop()) if len(named) == 1 else None
+    named = trusted_providers(snapshot, role_arn, "ldap-provider")
+    return snapshot.ldap_provider(*named) if len(named) == 1 else None
 
 
 Door = LdapProvider | Account

@@ -6,9 +6,7 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
-from botocore.config import Config
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -67,20 +65,8 @@ def test_boto3_over_tls(tmp_path: Path, redis: RedisServer) -> None:
     public, private = certificate(tmp_path)
     tls = {"certificate": public.name, "private_key": private.name}
     write_configuration(tmp_path, ACCOUNTS | {"secure": SECURE_ONLY}, {"server": {"tls": tls}})
-    gateway = Gateway(tmp_path, store=redis.url)
-    gateway.url = f"https://localhost:{gateway.port}"
-    context = ssl.create_default_context(cafile=str(public))
-    gateway.opener = urllib.request.build_opener(urllib.request.HTTPSHandler(context=context))
-    with running(gateway):
-        client = boto3.client(
-            "sts",
-            endpoint_url=gateway.url,
-            region_name="us-east-1",
-            aws_access_key_id=ALICE["AccessKeyId"],
-            aws_secret_access_key=ALICE["SecretAccessKey"],
-            verify=str(public),
-            config=Config(retries={"total_max_attempts": 1}),
-        )
+    with running(Gateway(tmp_path, store=redis.url, authority=public)) as gateway:
+        client = gateway.client(credentials=ALICE)
         client.assume_role(RoleArn=role_arn("secure", "555566667777"), RoleSessionName="tls")
         old = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         old.load_verify_locations(public)

@@ -4,6 +4,7 @@ from broker.api.query import Action, Service
 from broker.api.render import STS
 from broker.api.sts import (
     assume_role,
+    assume_role_with_certificate,
     assume_role_with_ldap_identity,
     assume_role_with_saml,
     assume_role_with_web_identity,
@@ -20,6 +21,7 @@ VERSION = "2011-06-15"
 
 ACTIONS: dict[str, Action] = {
     "AssumeRole": assume_role.ACTION,
+    "AssumeRoleWithCertificate": assume_role_with_certificate.ACTION,
     "AssumeRoleWithLDAPIdentity": assume_role_with_ldap_identity.ACTION,
     "AssumeRoleWithSAML": assume_role_with_saml.ACTION,
     "AssumeRoleWithWebIdentity": assume_role_with_web_identity.ACTION,

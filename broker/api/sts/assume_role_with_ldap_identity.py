@@ -12,7 +12,7 @@ from broker.api.rules import arn, text
 from broker.api.sts.by_identity import AUDITED, SessionRequest, assume
 from broker.api.sts.shapes import SERIAL_NUMBER, TOKEN_CODE
 from broker.arn import Arn
-from broker.errors import IDPRejectedClaim
+from broker.errors import IDPRejectedClaim, InvalidParameterValue
 from broker.flows.mfa import presented
 from broker.flows.sign_in import LDAP_ACTION, by_directory, ldap_provider
 from providers.contract import Password
@@ -44,6 +44,11 @@ async def run(call: Call, request: Request) -> Result:
         call.event.identity = refused_identity(error, "LDAPUser", request.username, provider.arn)
         raise
     call.event.identity = federated_identity("LDAPUser", identity, provider.arn)
+    mapped = {key.casefold() for key in provider.session_tags}
+    for tag in request.tags:
+        if tag.key.casefold() in mapped:
+            # Also where this user lacks the attribute: whoever could pass it would be whom it says.
+            raise InvalidParameterValue(f"The session tag {tag.key} is the directory's to give.")
     return await assume(call, request, identity, provider.arn, LDAP_ACTION, code_verified=shown is not None)
 
 
