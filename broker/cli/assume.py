@@ -9,6 +9,7 @@ import click
 
 from broker.cli.client import call, endpoint_option
 from broker.cli.credentials import format_options, show, variables
+from broker.cli.factor import factor
 
 
 def _tags(_context: click.Context, _parameter: click.Parameter, values: Sequence[str]) -> list[tuple[str, str]]:
@@ -30,6 +31,7 @@ def _tags(_context: click.Context, _parameter: click.Parameter, values: Sequence
 @click.option("--tag", multiple=True, callback=_tags, metavar="KEY=VALUE", help="Session tag; repeatable.")
 @click.option("--transitive", multiple=True, metavar="KEY", help="A tag that goes on through chains; repeatable.")
 @click.option("--source-identity", help="Who is behind the session, for good.")
+@click.option("--serial-number", metavar="DEVICE_ARN", help="Ask for a code of this MFA device.")
 @format_options
 @click.option("--exec", "execute", is_flag=True, help="Run the command after -- with the credentials.")
 @click.argument("argv", nargs=-1)
@@ -42,7 +44,7 @@ def command(role_arn: str, endpoint: str, argv: tuple[str, ...], **options: Any)
     """
     if bool(argv) != options["execute"]:
         raise click.UsageError("--exec and a command after -- go together")
-    result = call(endpoint, "AssumeRole", _parameters(role_arn, options))
+    result = call(endpoint, "AssumeRole", {**_parameters(role_arn, options), **factor(options["serial_number"])})
     if options["execute"]:
         environment = {**os.environ, **variables(result), "AWS_ENDPOINT_URL_STS": endpoint}
         environment.pop("AWS_PROFILE", None)

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from broker.cli.client import Refused, post, require_address
+from broker.cli.factor import factor
 
 _ACTION = "AssumeRoleWithLDAPIdentity"
 _SEVERAL = re.compile(r"RoleArn is required: [0-9]+ roles admit this user: (.+)", re.DOTALL)
@@ -40,10 +41,7 @@ def sign_in(endpoint: str, provider: str, role: str | None, serial_number: str |
 
 
 def _send(endpoint: str, form: dict[str, str], serial_number: str | None) -> dict[str, Any]:
-    if serial_number is not None:
-        code: str = click.prompt("One-time code", err=True, hide_input=True)
-        form = {**form, "SerialNumber": serial_number, "TokenCode": code.replace(" ", "")}
-    return post(endpoint, "/", form, answer=_ACTION)
+    return post(endpoint, "/", {**form, **factor(serial_number)}, answer=_ACTION)
 
 
 def _choice(roles: list[str]) -> str:

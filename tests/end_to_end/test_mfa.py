@@ -1,5 +1,7 @@
 """Second factors in STS and the devices in IAM, by boto3 at two workers of a real gateway."""
 
+import json
+import subprocess
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +15,7 @@ from tests.end_to_end.directory_world import GUEST, PERSON, UNBOUNDED, account, 
 from tests.end_to_end.refusals import refused
 from tests.end_to_end.world import DEV, role_arn
 from tests.fakes.redis import RedisServer
-from tests.gateway import Gateway, running, write_configuration
+from tests.gateway import SOJOURN, Gateway, clean_environment, running, write_configuration
 
 WRONG = r"MultiFactorAuthentication failed with invalid MFA one time pass code\. "
 NOT_THEIRS = (
@@ -59,6 +61,30 @@ def test_a_code_is_present_and_fresh_in_the_decision_alone(gateway: Gateway, per
     assert assume(person, "never-without", **factor("person"))
     with refused("AccessDenied"):
         assume(person, "absent", **factor("person", steps=1))
+
+
+def test_the_command_line_asks_for_the_code(gateway: Gateway) -> None:
+    variables = {"AWS_ACCESS_KEY_ID": PERSON["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": PERSON["SecretAccessKey"]}
+    words = ["assume", arn("with-fresh-mfa"), "--json", "--endpoint", gateway.url, "--serial-number", serial("person")]
+
+    def run(typed: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [SOJOURN, *words],
+            input=f"{typed[:3]} {typed[3:]}\n",
+            capture_output=True,
+            text=True,
+            timeout=30,
+            env=clean_environment() | variables,
+        )
+
+    first = run(code("person"))
+    assert first.returncode == 0, first.stderr
+    issued = json.loads(first.stdout)
+    credentials = {name: issued[name] for name in ("AccessKeyId", "SecretAccessKey", "SessionToken")}
+    assert ":assumed-role/with-fresh-mfa/" in gateway.client(credentials=credentials).get_caller_identity()["Arn"]
+    again = run(code("person"))
+    assert (again.returncode, again.stdout) == (1, "")
+    assert "invalid MFA one time pass code" in again.stderr
 
 
 def test_without_a_code_long_term_keys_leave_the_keys_out(person: Any) -> None:
