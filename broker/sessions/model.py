@@ -63,8 +63,11 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     use: TokenUse = TokenUse.SIGV4
 
 
-class Session(Grant, frozen=True, kw_only=True, omit_defaults=True):
-    """A session's record. No secret can be made from it without the master key that `master_id` names."""
+class Session(Grant, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """A session's record. No secret can be made from it without the master key that `master_id` names.
+
+    A field that a later version adds may narrow what the session may do, so who does not know it must not go on.
+    """
 
     access_key_id: str
     master_id: str

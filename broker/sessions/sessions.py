@@ -86,11 +86,20 @@ class Sessions:
         raise StoreUnavailable("no free access key id was found")
 
     async def load(self, key_id: str) -> Session | None:
-        """The living session of an access key id, else None. Raises `StoreUnavailable`."""
+        """The living session of an access key id, else None.
+
+        Raises:
+            StoreUnavailable: there is no answer, or a record that this version cannot read.
+        """
         raw = await self._store.get(_key(key_id))
         if not raw:
             return None
-        session = _decode(raw)
+        try:
+            session = _decode(raw)
+        except msgspec.MsgspecError as error:
+            raise StoreUnavailable(
+                "the record of a session cannot be read; a later version may have made it"
+            ) from error
         if session.access_key_id != key_id or session.expires_at <= self._now().timestamp():
             return None
         return session

@@ -46,6 +46,20 @@ async def test_a_session_ends_by_our_clock_too(sessions: Sessions, grant: MakeGr
     assert await sessions.load(minted.credentials.access_key_id) is None
 
 
+async def test_a_record_with_a_field_of_a_later_version_is_not_taken(
+    sessions: Sessions, store: Store, grant: MakeGrant
+) -> None:
+    minted = await sessions.mint(grant(), principal_tags={})
+    key = f"session:{minted.credentials.access_key_id}"
+    record = msgspec.msgpack.decode(await store.get(key) or b"")
+    await store.put(key, msgspec.msgpack.encode(record))
+    assert await sessions.load(minted.credentials.access_key_id) == minted.session
+    for unreadable in (msgspec.msgpack.encode(record | {"only_from": "10.0.0.0/8"}), b"\x81"):
+        await store.put(key, unreadable)
+        with pytest.raises(StoreUnavailable):
+            await sessions.load(minted.credentials.access_key_id)
+
+
 async def test_an_expired_token_is_told_from_an_unknown_one(sessions: Sessions, grant: MakeGrant, clock: Clock) -> None:
     minted = await sessions.mint(grant(), principal_tags={})
     key_id, token = minted.credentials.access_key_id, minted.credentials.session_token
