@@ -44,7 +44,7 @@ class Event:
             "eventTime": iso8601(at),
             "eventSource": self.source,
             "eventName": self.name,
-            "awsRegion": self.region or "us-east-1",
+            "awsRegion": cleaned(self.region, 64) if self.region else "us-east-1",
             "sourceIPAddress": cleaned(wire.source_ip),
             "userAgent": cleaned(wire.user_agent),
             "requestParameters": self.parameters,
@@ -60,10 +60,21 @@ class Event:
             record["errorCode"] = error.code
             record["errorMessage"] = cleaned(error.message.partition(_ENCODED_MESSAGE)[0])
             if error.detail is not None:
-                self.additional.update(error.detail)
+                self.additional.update(_all_cleaned(error.detail))
         if self.additional:
             record["additionalEventData"] = self.additional
         return record
+
+
+def _all_cleaned(detail: Any) -> Any:
+    """What a provider or a library said about a caller's document may quote it."""
+    if isinstance(detail, str):
+        return cleaned(detail)
+    if isinstance(detail, Mapping):
+        return {name: _all_cleaned(value) for name, value in detail.items()}
+    if isinstance(detail, list | tuple):
+        return [_all_cleaned(value) for value in detail]
+    return detail
 
 
 def identity_of(caller: Caller) -> dict[str, Any]:

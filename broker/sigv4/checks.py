@@ -63,7 +63,7 @@ def check_scope(
     if presented.date != presented.amz_date[:8]:
         faults += (
             "Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP: "
-            f"'{presented.date[:64]}' != '{presented.amz_date[:8]}', from '{presented.date_text}'."
+            f"{presented.date[:64]!a} != '{presented.amz_date[:8]}', from '{presented.date_text}'."
         )
     if faults:
         raise SignatureDoesNotMatch(faults)

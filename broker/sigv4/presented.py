@@ -284,4 +284,6 @@ def _timestamp(text: str, *, http_date: bool) -> tuple[datetime, str]:
 
 
 def _echo(text: str) -> str:
-    return text if len(text) <= _ECHOED else text[:_ECHOED] + "…"
+    """As it may stand in an answer: octets of a header that are not UTF-8 have no place in a text."""
+    shown = text if len(text) <= _ECHOED else text[:_ECHOED] + "…"
+    return shown.encode("utf-8", "replace").decode()

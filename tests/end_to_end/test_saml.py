@@ -325,6 +325,14 @@ def test_the_trail_tells_who_it_was(gateway: Gateway, client: Any, corporation: 
     assert response not in str(gateway.audit) and response not in gateway.log
 
 
+def test_what_a_stranger_s_document_says_is_cleaned_for_the_trail(
+    gateway: Gateway, client: Any, corporation: Corporation
+) -> None:
+    with refused("InvalidIdentityToken"):
+        assume(client, "deploy", corporation.response(status="urn:x\u0085{}\u2028\u009b31m"))
+    assert gateway.audit[-1]["additionalEventData"]["detail"] == "status urn:x\ufffd{}\ufffd\ufffd31m"
+
+
 def test_one_use_on_all_gateways_of_a_store(tmp_path: Path, corporation: Corporation) -> None:
     settings = {"server": {"public_url": corporation.base}, "keys": {"master": base64.b64encode(b"m" * 32).decode()}}
     with RedisServer(tmp_path / "redis") as redis:

@@ -3,6 +3,7 @@
 import http.client
 import json
 import re
+import time
 import xml.etree.ElementTree as ET
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
@@ -212,3 +213,46 @@ def test_the_eks_form_of_a_presigned_url(gateway: Gateway) -> None:
     assert status == 200
     assert json.loads(body)["GetCallerIdentityResponse"]["GetCallerIdentityResult"]["Account"]
     assert send(gateway, "GET", target, headers={"x-k8s-aws-id": "c2"})[0] == 403
+
+
+@pytest.mark.parametrize("path", ["/", "/oauth2/revoke", "/authorize", "/auth/request"])
+@pytest.mark.parametrize(
+    "authorization",
+    [
+        b"\x80",
+        b"AWS4-HMAC-SHA256 Credential=AKIA\xff/DATE/us-east-1/sts/aws4_request, SignedHeaders=host, Signature=0",
+        b"AWS4-HMAC-SHA256 Credential=AKIA/\xff/us-east-1/sts/aws4_request, SignedHeaders=host, Signature=0",
+        b"AWS4-HMAC-SHA256 Credential=AKIA/DATE/\xff/sts/aws4_request, SignedHeaders=host, Signature=0",
+    ],
+)
+def test_octets_that_are_no_text_are_refused_and_on_record(gateway: Gateway, path: str, authorization: bytes) -> None:
+    now = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+    original = {f"X-Original-{name}": value for name, value in (("Method", "GET"), ("Host", "a"), ("URI", "/"))}
+    status, headers, _ = send(
+        gateway,
+        "GET" if path == "/auth/request" else "POST",
+        path,
+        headers=original
+        | {"X-Amz-Date": now, "Authorization": authorization.replace(b"DATE", now[:8].encode()).decode("latin-1")},
+    )
+    assert 400 <= status < 500
+    assert gateway.audit[-1]["requestID"] == headers["x-amzn-RequestId"]
+
+
+def test_the_trail_holds_no_control_characters_of_strangers(gateway: Gateway) -> None:
+    """Some readers take U+0085 and U+2028 for line ends, and terminals obey U+009B."""
+    query = urlencode(
+        {
+            "Action": "GetCallerIdentity",
+            "Version": "2011-06-15",
+            "X-Amz-Algorithm": "AWS4-HMAC-SHA256",
+            "X-Amz-Credential": "AKIA\u0085{}/20260101/\u009b31m\u2028/sts/aws4_request",
+            "X-Amz-Date": "20260101T000000Z",
+            "X-Amz-SignedHeaders": "host",
+            "X-Amz-Signature": "0",
+        }
+    )
+    _, headers, _ = send(gateway, "GET", f"/?{query}")
+    record = gateway.audit[-1]
+    assert record["requestID"] == headers["x-amzn-RequestId"]
+    assert (record["userIdentity"]["accessKeyId"], record["awsRegion"]) == ("AKIA\ufffd{}", "\ufffd31m\ufffd")
