@@ -26,6 +26,7 @@ from typing import NoReturn
 import uvloop
 from aiohttp import web
 
+from broker.api.connections import SERVER_LOG
 from broker.app import CONNECTIONS, build, tls_context
 from broker.audit import Trail
 from broker.clock import utc_now
@@ -261,7 +262,12 @@ async def _serve(supervisor: Supervisor, address: tuple[object, ...], started: i
         random=secrets.token_bytes,
     )
     runner = web.AppRunner(
-        application, access_log=None, keepalive_timeout=_KEEP_ALIVE, shutdown_timeout=1.0, handle_signals=False
+        application,
+        access_log=None,
+        logger=SERVER_LOG,
+        keepalive_timeout=_KEEP_ALIVE,
+        shutdown_timeout=1.0,
+        handle_signals=False,
     )
     await runner.setup()
     family = socket.AF_INET6 if len(address) == 4 else socket.AF_INET

@@ -1,19 +1,35 @@
 """The connections of a server: heads that never end are not waited for, and requests in flight end before the server.
 
 The HTTP library by itself waits for a first head for ever, and drops bodies that are still arriving when it is told
-to shut down.
+to shut down; and what it cannot read as HTTP it quotes in the log.
 """
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 HEAD_WITHIN = 10.0
 """Seconds from the connection to the end of the first request's head; later ones are bounded by the keep-alive time."""
 _LOOK_EVERY = 1.0
 
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def _unquoted(record: logging.LogRecord) -> bool:
+    # A line that a client got wrong may hold its password or token.
+    error = record.exc_info[1] if record.exc_info else None
+    if isinstance(error, HttpProcessingError):
+        record.msg, record.args = "a request could not be read: %s", (type(error).__name__,)
+        record.exc_info = None
+    return True
+
+
+SERVER_LOG = logging.getLogger(__name__)
+"""For the HTTP library."""
+SERVER_LOG.addFilter(_unquoted)
 
 
 class Connections:

@@ -3,6 +3,7 @@
 import http.client
 import json
 import re
+import socket
 import time
 import xml.etree.ElementTree as ET
 from typing import Any
@@ -256,3 +257,23 @@ def test_the_trail_holds_no_control_characters_of_strangers(gateway: Gateway) ->
     record = gateway.audit[-1]
     assert record["requestID"] == headers["x-amzn-RequestId"]
     assert (record["userIdentity"]["accessKeyId"], record["awsRegion"]) == ("AKIA\ufffd{}", "\ufffd31m\ufffd")
+
+
+@pytest.mark.parametrize(
+    ("request_bytes", "kind"),
+    [
+        (b"GET /?LDAPPassword=S3CRET w0rd HTTP/1.1\r\nHost: x\r\n\r\n", "BadStatusLine"),
+        (b"GET /?LDAPPassword=S3CRET\xff HTTP/1.1\r\nHost: x\r\n\r\n", "InvalidURLError"),
+        (b"GET / HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer S3CRET\x01\r\n\r\n", "BadHttpMessage"),
+        (b"GET / HTTP/1.1\r\nHost: x\r\nX-Amz-Security-Token: S3CRET" + b"x" * 20_000 + b"\r\n\r\n", "LineTooLong"),
+        (b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nLDAPPassword=S3CRET\r\n", "BadHttpMessage"),
+    ],
+)
+def test_what_cannot_be_read_is_not_quoted_in_the_log(gateway: Gateway, request_bytes: bytes, kind: str) -> None:
+    before = len(gateway.log)
+    with socket.create_connection(("127.0.0.1", gateway.port), timeout=10) as connection:
+        connection.sendall(request_bytes)
+        assert connection.recv(100).startswith(b"HTTP/1.0 400 ")
+    logged = gateway.log[before:]
+    assert f"a request could not be read: {kind}" in logged
+    assert "S3CRET" not in logged and "Traceback" not in logged
