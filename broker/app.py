@@ -36,6 +36,7 @@ from broker.federation import Providers
 from broker.flows.authenticate import Authenticator
 from broker.flows.denials import Denials
 from broker.flows.guessing import Guessing
+from broker.flows.pace import Pace
 from broker.flows.recheck import Recheck
 from broker.flows.second_factor import StoredDeviceStates
 from broker.flows.services import Services
@@ -84,6 +85,7 @@ def build(
         denials=Denials(masters, now),
         federation=providers,
         guessing=Guessing(store, settings.guessing, key=guessing_key, now=now),
+        pace=Pace(store, masters.mac("pace", b"", master_id=masters.current_id)),
         codes=Totp(StoredDeviceStates(store), now=now),
         picture=lambda seed, user, account: qr_code(otpauth_url(seed, user=user, account=account)),
         ceremonies=_ceremonies(settings.public_url),

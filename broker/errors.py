@@ -153,6 +153,12 @@ class RequestTooLarge(BrokerError):
     code, status, oauth = "RequestEntityTooLarge", 413, "invalid_request"
 
 
+class Throttling(BrokerError):
+    """Rate exceeded: too many sign-ins were begun from this address. Wait a minute, then begin again."""
+
+    code, status, oauth = "Throttling", 429, "temporarily_unavailable"
+
+
 class InternalFailure(BrokerError):
     """The request failed because of an internal error; the request id finds it in the gateway's log."""
 

@@ -64,7 +64,7 @@ class Guessing:
             ProofRejected: delayed; the same sentence as for a wrong password. The secret must not be tried.
             StoreUnavailable: nothing is known; the secret must not be tried.
         """
-        network = _network(address)
+        network = source_of(address)
         attempt = Attempt(self, provider, network)
         user = f"name\0{comparable(name)}"
         if not await self.is_good(provider, user, network):
@@ -209,7 +209,7 @@ async def even_refusals(*, sleep: Sleep = asyncio.sleep) -> AsyncIterator[None]:
         raise
 
 
-def _network(address: str) -> str:
+def source_of(address: str) -> str:
     """What one source holds: an IPv4 address, a /64 of IPv6. Anything else stands for itself."""
     try:
         found = ipaddress.ip_address(address)

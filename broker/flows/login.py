@@ -20,13 +20,17 @@ import msgspec
 
 from broker.directory.model import Role, Snapshot
 from broker.errors import AccessDenied, ExpiredIdentityToken
+from broker.flows import saml
 from broker.flows.assume import Assumed, assume_by_caller, assume_by_identity
 from broker.flows.caller import Caller, Wire, user_caller
 from broker.flows.role_choice import roles_admitting, roles_open_to
+from broker.flows.saml import AuthnRequest
 from broker.flows.services import Services
 from broker.flows.trust import RoleRequest
 from providers.contract import Identity
 
+RELAY = "sojourn-"
+"""What our RelayStates begin with; the ticket's id follows. At most 80 bytes (SAML Bindings §3.4.3)."""
 AWAY_FOR = timedelta(minutes=15)
 """How long a person may take at the identity provider."""
 CHOOSE_WITHIN = timedelta(minutes=5)
@@ -218,9 +222,29 @@ async def redeem(services: Services, code: str, verifier: str) -> Code:
     return found
 
 
-async def remember_away(services: Services, ticket_id: str, away: Away) -> None:
-    """Keep what the answer of the identity provider will be checked against."""
-    await services.tickets.issue(_AWAY, away, ttl=AWAY_FOR, ticket_id=ticket_id)
+async def begin_saml(
+    services: Services,
+    snapshot: Snapshot,
+    wire: Wire,
+    provider_arn: str,
+    *,
+    browser: bytes,
+    terminal: Terminal | None = None,
+) -> AuthnRequest:
+    """Send a person to an identity provider; a ticket keeps what the answer will be checked against.
+
+    Raises:
+        Throttling: too many were sent from that address.
+        InvalidIdentityToken, IDPCommunicationError: as `saml.begin`.
+    """
+    await services.pace.admit(wire.source_ip)
+    ticket = services.tickets.new_id()
+    sent = await saml.begin(
+        services.saml, snapshot, provider_arn, random=services.random, relay_state=f"{RELAY}{ticket}"
+    )
+    away = Away(provider_arn=provider_arn, request_id=sent.id, browser=browser, terminal=terminal)
+    await services.tickets.issue(_AWAY, away, ttl=AWAY_FOR, ticket_id=ticket)
+    return sent
 
 
 async def back(services: Services, ticket_id: str) -> Away:

@@ -11,6 +11,7 @@ from broker.flows.codes import Ceremonies, OneTimeCodes, Picture
 from broker.flows.denials import Denials
 from broker.flows.federate import Federation
 from broker.flows.guessing import Guessing
+from broker.flows.pace import Pace
 from broker.flows.saml import SamlFederation
 from broker.ids import Random
 from broker.sessions.keyring import Keyring
@@ -31,6 +32,7 @@ class Services:
     denials: Denials
     federation: Federation
     guessing: Guessing
+    pace: Pace
     codes: OneTimeCodes
     picture: Picture
     ceremonies: Ceremonies | None

@@ -91,7 +91,7 @@ def choose(person: Person, picker: Answer, role: str, **headers: str) -> Answer:
 def refusal(answer: Answer, code: str, text: str = "") -> None:
     assert code in answer.text, answer.text
     assert re.search(text, answer.text), answer.text
-    assert answer.status == {"ServiceUnavailable": 503, "AccessDenied": 403}.get(code, 400)
+    assert answer.status == {"ServiceUnavailable": 503, "AccessDenied": 403, "Throttling": 429}.get(code, 400)
     assert_safe(answer)
 
 
@@ -422,6 +422,37 @@ def test_an_outage_of_the_store(tmp_path: Path, corporation: Corporation) -> Non
             refusal(answer, "ServiceUnavailable")
             assert answer.headers["retry-after"] == "1"
             redis.start()
+
+
+def test_one_address_begins_so_many_sign_ins_a_minute_and_no_more(
+    tmp_path: Path, corporation: Corporation, redis: RedisServer
+) -> None:
+    settings = {"server": {"public_url": corporation.base, "trusted_proxies": ["127.0.0.0/8"]}}
+    with running(gateway_of(tmp_path, corporation.idp.metadata(), redis.url, settings=settings)) as gateway:
+        person = Person(gateway.url)
+
+        def begin(address: str, provider: str = CORP) -> Answer:
+            host = urlsplit(corporation.base).netloc
+            return person.get("/saml/login", {"provider": provider}, Host=host, X_Forwarded_For=address)
+
+        assert [begin("203.0.113.1").status for _ in range(300)] == [303] * 300
+        tickets = _tickets(redis)
+        refusal(begin("203.0.113.1"), "Throttling", "Wait a minute")
+        assert begin("203.0.113.1", "arn:aws:iam::111122223333:saml-provider/none").status == 429
+        assert _tickets(redis) == tickets
+        assert begin("203.0.113.2").status == 303
+        assert "203.0.113.1" not in " ".join(_names(redis))
+
+
+def _names(server: RedisServer) -> list[str]:
+    import redis
+
+    with redis.Redis.from_url(server.url) as store:
+        return [name.decode() for name in store.scan_iter(count=1000)]
+
+
+def _tickets(server: RedisServer) -> int:
+    return sum("ticket:" in name for name in _names(server))
 
 
 def _seconds(text: str) -> float:

@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from broker.api.events import federated_identity
 from broker.api.pages.face import Redirect, Visit
 from broker.api.pages.roles import pick_role
-from broker.api.saml.login import RELAY
 from broker.errors import ValidationError
 from broker.flows import login, saml
-from broker.flows.login import Terminal, Vouched
+from broker.flows.login import RELAY, Terminal, Vouched
 from providers.contract import SamlIdentity
 
 _OURS = re.compile(rf"{RELAY}([A-Za-z0-9_-]{{43}})")

@@ -9,10 +9,7 @@ from broker.api.pages.layout import Page
 from broker.api.pages.roles import TerminalRequest
 from broker.api.params import param
 from broker.api.rules import text
-from broker.flows import login, saml
-
-RELAY = "sojourn-"
-"""What our RelayStates begin with; the ticket's id follows. At most 80 bytes (SAML Bindings §3.4.3)."""
+from broker.flows import login
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,16 +25,12 @@ async def begin(visit: Visit) -> Page | Redirect:
     if visit.misplaced is not None:
         return Redirect(url=visit.misplaced)
     request = params.parse(Request, visit.parameters)
-    terminal = request.terminal
-    ticket = call.services.tickets.new_id()
-    sent = await saml.begin(
-        call.services.saml, call.snapshot, request.provider, random=visit.random, relay_state=f"{RELAY}{ticket}"
-    )
-    away = login.Away(
-        provider_arn=request.provider,
-        request_id=sent.id,
+    sent = await login.begin_saml(
+        call.services,
+        call.snapshot,
+        call.wire,
+        request.provider,
         browser=login.fingerprint(visit.known_browser()),
-        terminal=terminal,
+        terminal=request.terminal,
     )
-    await login.remember_away(call.services, ticket, away)
     return views.leave(sent.url, sent.fields) if sent.fields else Redirect(url=sent.url)

@@ -1,0 +1,61 @@
+"""How often one source may begin a sign-in, on a real Redis."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest_asyncio
+
+from broker.clock import utc_now
+from broker.errors import Throttling
+from broker.flows.pace import Pace
+from broker.stores import open_store
+from broker.stores.contract import Store
+from tests.fakes.redis import RedisServer
+
+KEY = b"k" * 32
+
+
+@pytest_asyncio.fixture
+async def store(tmp_path: Path) -> AsyncIterator[Store]:
+    with RedisServer(tmp_path / "redis") as server:
+        store = open_store(server.url, now=utc_now, random=os.urandom)
+        yield store
+        await store.close()
+
+
+async def admitted(pace: Pace, *addresses: str) -> list[bool]:
+    found = []
+    for address in addresses:
+        try:
+            await pace.admit(address)
+            found.append(True)
+        except Throttling:
+            found.append(False)
+    return found
+
+
+async def test_the_last_that_is_due_is_admitted_and_the_next_is_not(store: Store) -> None:
+    assert await admitted(Pace(store, KEY, most=3), *["203.0.113.1"] * 5) == [True, True, True, False, False]
+
+
+async def test_sources_have_shares_of_their_own(store: Store) -> None:
+    pace = Pace(store, KEY, most=1)
+    assert await admitted(pace, "203.0.113.1", "203.0.113.2", "203.0.113.1") == [True, True, False]
+    assert await admitted(pace, "2001:db8::1", "2001:db8::ffff:2", "2001:db8:0:1::1") == [True, False, True]
+    assert await admitted(pace, "::ffff:203.0.113.2") == [False]
+
+
+async def test_gateways_count_together(store: Store) -> None:
+    one, other = (Pace(store, KEY, most=2) for _ in range(2))
+    found = await asyncio.gather(*(admitted(pace, *["203.0.113.1"] * 5) for pace in (one, other)))
+    assert sum(map(sum, found)) == 2
+
+
+async def test_the_next_minute_brings_another_share(store: Store) -> None:
+    pace = Pace(store, KEY, most=1, within=timedelta(milliseconds=200))
+    assert await admitted(pace, "203.0.113.1", "203.0.113.1") == [True, False]
+    await asyncio.sleep(0.25)
+    assert await admitted(pace, "203.0.113.1") == [True]
