@@ -36,3 +36,4 @@ def log_to_standard_error(level: int = logging.INFO) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Lines() if sys.stderr.isatty() else _JsonLines())
     logging.basicConfig(level=level, handlers=[handler], force=True)
+    logging.getLogger("fido2").setLevel(logging.WARNING)  # below it writes down the ids of people's keys
