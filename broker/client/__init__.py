@@ -4,7 +4,7 @@
 service: `broker.client.aiohttp.protect`, `broker.client.asgi.Guarded`. Nothing of the gateway itself is imported.
 """
 
-from broker.client.access import Access, access_of, no_context, peer_context
+from broker.client.access import Access, no_context, peer_context
 from broker.client.authorizer import Authorizer
 from broker.client.credentials import NoCredentials, Provider, environment
 from broker.client.guard import Guard
@@ -55,7 +55,6 @@ __all__ = [
     "Unavailable",
     "Verdict",
     "Verifier",
-    "access_of",
     "environment",
     "no_context",
     "peer_context",

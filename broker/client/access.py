@@ -8,9 +8,6 @@ from broker.client.authorizer import Authorizer
 from broker.client.model import Context, Decision, Principal, Question, Shown
 from broker.client.rules import Incoming
 
-KEY = "sojourn"
-"""Under which the middlewares put an `Access` into a request."""
-
 ContextOf: TypeAlias = Callable[[Incoming], Context]
 """Condition keys of a request, as the service knows them."""
 
@@ -63,15 +60,3 @@ class Access:
         return await self.authorizer.decide_all(
             self.shown, questions, context=self.context, resource_policy=resource_policy
         )
-
-
-def access_of(request: Mapping[Any, Any]) -> Access:
-    """What the middleware put into an aiohttp request or an ASGI scope.
-
-    Raises:
-        LookupError: the route is open to everybody, or nobody guards it.
-    """
-    access = request.get(KEY)
-    if isinstance(access, Access):
-        return access
-    raise LookupError("no guard has let this request in as anybody's")

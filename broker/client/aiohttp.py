@@ -1,16 +1,19 @@
-"""A guard before an aiohttp application: `protect(application, guard)`; handlers find `request["sojourn"]`."""
+"""A guard before an aiohttp application: `protect(application, guard)`; who calls is in `request[ACCESS]`."""
 
 from collections.abc import AsyncIterator
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
-from broker.client.access import KEY
+from broker.client.access import Access
 from broker.client.guard import Guard
 from broker.client.model import NoVerdict, Unauthenticated
 from broker.client.refusal import Refusal
 from broker.client.rules import Incoming
 from broker.sigv4 import HttpRequest
+
+ACCESS = web.RequestKey("sojourn", Access)
+"""Absent on public routes."""
 
 
 def protect(application: web.Application, guard: Guard) -> None:
@@ -32,7 +35,9 @@ def _middleware(guard: Guard) -> Middleware:
     @web.middleware
     async def guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
         try:
-            request[KEY] = await guard.admit(_incoming(request))
+            access = await guard.admit(_incoming(request))
+            if access is not None:
+                request[ACCESS] = access
             return await handler(request)
         except Refusal as refusal:
             return _response(refusal)

@@ -3,10 +3,11 @@
 ASGI 3.0, HTTP and WebSocket; nothing of a framework is needed.
 """
 
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from functools import partial
 from typing import Any, TypeAlias
 
-from broker.client.access import KEY
+from broker.client.access import Access
 from broker.client.guard import Guard
 from broker.client.model import NoVerdict, Unauthenticated
 from broker.client.refusal import Refusal
@@ -18,6 +19,16 @@ Scope: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[Message]]
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
 Application: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+_KEY = "sojourn"
+
+
+def access_of(scope: Mapping[str, Any]) -> Access:
+    """What `scope["sojourn"]` holds. Raises `LookupError` on a public route, or where nobody guards."""
+    access = scope.get(_KEY)
+    if isinstance(access, Access):
+        return access
+    raise LookupError("no guard has let this request in as anybody's")
 
 
 class Guarded:
@@ -34,10 +45,7 @@ class Guarded:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
-            try:
-                await self._application(scope, receive, send)
-            finally:
-                await self._guard.close()
+            await self._application(scope, receive, partial(self._told_of_its_end, send))
             return
         if scope["type"] not in ("http", "websocket"):
             raise ValueError(f"nobody may be let in to {scope['type']}")
@@ -45,7 +53,7 @@ class Guarded:
         answer = _Answer(send)
         try:
             access = await self._guard.admit(_incoming(scope, body))
-            await self._application({**scope, KEY: access}, body.receive, answer.send)
+            await self._application({**scope, _KEY: access}, body.receive, answer.send)
         except Refusal as refusal:
             await answer.refuse(scope, refusal)
         except (Unauthenticated, NoVerdict) as failure:
@@ -53,6 +61,11 @@ class Guarded:
             if answer.begun:
                 raise
             await answer.refuse(scope, self._guard.refusal(failure))
+
+    async def _told_of_its_end(self, send: Send, message: Message) -> None:
+        if message["type"].startswith("lifespan.shutdown"):
+            await self._guard.close()  # before the server hears of it, and stops the loop
+        await send(message)
 
 
 class _Body:
