@@ -6,8 +6,9 @@ import logging
 import os
 import signal
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from functools import partial
+from pathlib import Path
 
 import aiohttp
 from aiohttp import web
@@ -44,8 +45,8 @@ from broker.ids import Random
 from broker.saml_federation import SamlProviders
 from broker.sealing import MasterKeys, new_master_key, parse_master_key
 from broker.sessions.keyring import Keyring
-from broker.sessions.service_key import ServiceKey
 from broker.sessions.sessions import Sessions
+from broker.sessions.shared_secrets import guessing_key, saml_signing_key
 from broker.sessions.tickets import Tickets
 from broker.settings import Settings
 from broker.sigv4 import SigningKeys
@@ -73,8 +74,9 @@ def build(
     outgoing = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=64, limit_per_host=4), trust_env=False)
     once = StoreOnce(store, now)
     providers = Providers(outgoing, once, now)
-    saml = SamlProviders(outgoing, once, ServiceKey(store, masters), now)
-    guessing_key = masters.mac("guessing", b"", master_id=masters.current_id)
+    service_key = saml_signing_key(store, masters)
+    saml = SamlProviders(outgoing, once, service_key, now)
+    hashing_key = guessing_key(store, masters, random)
     services = Services(
         directory=directory,
         entries=Entries(store, masters, now=now, random=random),
@@ -84,7 +86,7 @@ def build(
         authenticator=Authenticator(sessions, SigningKeys(), now),
         denials=Denials(masters, now),
         federation=providers,
-        guessing=Guessing(store, settings.guessing, key=guessing_key, now=now),
+        guessing=Guessing(store, settings.guessing, key=hashing_key.value, now=now),
         pace=Pace(store, masters.mac("pace", b"", master_id=masters.current_id)),
         codes=Totp(StoredDeviceStates(store), now=now),
         picture=lambda seed, user, account: qr_code(otpauth_url(seed, user=user, account=account)),
@@ -209,8 +211,8 @@ async def _watch_lag() -> None:
         telemetry.LOOP_LAG.observe(max(0.0, loop.time() - due))
 
 
-def report_reload(result: Reloaded | Refused) -> None:
-    """Tell the operator how a reload went."""
+def report_reload(masters: MasterKeys, result: Reloaded | Refused) -> None:
+    """Tell the operator how a reload went; `masters` become those that are configured now."""
     if isinstance(result, Refused):
         telemetry.CONFIGURATION_REFUSED.inc()
         log.error("configuration refused, the one before stays in force: %s", result.error)
@@ -219,6 +221,13 @@ def report_reload(result: Reloaded | Refused) -> None:
     log.info("configuration loaded")
     for section in result.restart_needed:
         log.warning("the change of %s takes effect at the next start", section)
+    before = masters.current_id
+    try:
+        masters.adopt(_configured(result.snapshot.settings))
+    except (OSError, ValueError) as error:
+        log.error("the master keys before stay in force: %s", error)
+    if masters.current_id != before:
+        log.warning("master key %s is used for what is new, in place of %s", masters.current_id, before)
 
 
 def master_keys(settings: Settings, random: Random) -> MasterKeys:
@@ -228,12 +237,9 @@ def master_keys(settings: Settings, random: Random) -> MasterKeys:
         ValueError: the file does not hold a master key.
         OSError: it cannot be read or made.
     """
-    configured = settings.keys.master
-    if configured:
-        return MasterKeys(configured, random)
-    path = settings.state / "master-key"
-    if not path.exists():
-        fresh = settings.state / f"master-key.{os.getpid()}"
+    path = _made_master_key(settings)
+    if not settings.keys.master and not path.exists():
+        fresh = settings.state / f"{path.name}.{os.getpid()}"
         with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "w") as file:
             file.write(new_master_key(random) + "\n")
             file.flush()
@@ -241,7 +247,15 @@ def master_keys(settings: Settings, random: Random) -> MasterKeys:
         with contextlib.suppress(FileExistsError):
             os.link(fresh, path)
         fresh.unlink()
-    return MasterKeys([parse_master_key(path.read_text("ascii"))], random)
+    return MasterKeys(_configured(settings), random)
+
+
+def _configured(settings: Settings) -> Sequence[bytes]:
+    return settings.keys.master or [parse_master_key(_made_master_key(settings).read_text("ascii"))]
+
+
+def _made_master_key(settings: Settings) -> Path:
+    return settings.state / "master-key"
 
 
 def tls_context(settings: Settings) -> ssl.SSLContext | None:

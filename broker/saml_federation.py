@@ -9,7 +9,7 @@ import aiohttp
 from broker.clock import Now
 from broker.directory.model import SamlProvider, Snapshot
 from broker.sessions.keyring import KeysUnavailable
-from broker.sessions.service_key import ServiceKey
+from broker.sessions.shared_secrets import SharedSecret
 from broker.settings import Settings
 from broker.stores.contract import StoreUnavailable
 from providers.contract import Once
@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 class SamlProviders:
     """A `SamlFederation`. One instance a process; `session` makes its outgoing requests."""
 
-    def __init__(self, session: aiohttp.ClientSession, once: Once, service_key: ServiceKey, now: Now) -> None:
+    def __init__(self, session: aiohttp.ClientSession, once: Once, service_key: SharedSecret, now: Now) -> None:
         self._session = session
         self._once = once
         self._service_key = service_key
@@ -116,7 +116,7 @@ class SamlProviders:
 
     async def _service_provider(self, settings: Settings) -> ServiceProvider:
         saml, url = settings.saml, settings.public_url
-        signing_key = saml.signing_key.content if saml.signing_key is not None else await self._service_key.pem()
+        signing_key = saml.signing_key.content if saml.signing_key is not None else await self._service_key.value()
         made_from = (saml, url, signing_key)
         if self._ourselves is None or self._ourselves[0] != made_from:
             try:

@@ -132,6 +132,7 @@ class Supervisor:
             log.error("worker %d ended; starting another", worker.pid)
             if time.monotonic() - worker.started < 1:
                 time.sleep(1)
+            self.directory.reload_at_once()  # what the other workers have in force by now, its master keys above all
             self._workers[position] = self._start_worker(reserved)
 
     def _start_worker(self, reserved: socket.socket) -> _Worker:

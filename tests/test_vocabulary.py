@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from broker import ids
 from broker.arn import Arn, account_root, assumed_role, federated_user, is_account_id
-from broker.sealing import MasterKeys, SealBroken, parse_master_key
+from broker.sealing import MasterKeys, SealBroken, parse_master_key, sealed_under
 
 
 @given(st.integers(0, 10**12 - 1))
@@ -81,6 +81,26 @@ def test_a_sealed_value_opens_only_where_it_belongs() -> None:
     ):
         with pytest.raises(SealBroken):
             opener.open(purpose, bent, bound_to=bound_to)
+
+
+def test_a_value_goes_over_to_another_master_key() -> None:
+    old, new = secrets.token_bytes(32), secrets.token_bytes(32)
+    masters = MasterKeys([old], secrets.token_bytes)
+    sealed, old_id = masters.seal("purpose", b"value", bound_to=b"here"), masters.current_id
+    assert masters.reseal("purpose", sealed, bound_to=b"here") is sealed
+    masters.adopt([new, old])
+    assert masters.ids == {old_id, masters.current_id}
+    resealed = masters.reseal("purpose", sealed, bound_to=b"here")
+    assert (sealed_under(sealed), sealed_under(resealed)) == (old_id, masters.current_id)
+    masters.adopt([new])
+    assert masters.open("purpose", resealed, bound_to=b"here") == b"value"
+    for purpose, bound_to in (("purpose", b"here"), ("purpose", b"there"), ("other", b"here")):
+        with pytest.raises(SealBroken, match=old_id):
+            masters.reseal(purpose, sealed, bound_to=bound_to)
+    with pytest.raises(SealBroken, match=old_id):
+        masters.mac("purpose", b"value", master_id=old_id)
+    with pytest.raises(ValueError, match="at least one"):
+        masters.adopt([])
 
 
 @pytest.mark.parametrize("text", ["", "abc", "A" * 42 + "==", "é" * 44])

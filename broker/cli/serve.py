@@ -4,6 +4,7 @@ import os
 import secrets
 import shutil
 import sys
+from functools import partial
 from pathlib import Path
 
 import click
@@ -60,7 +61,8 @@ def command(
 
     try:
         masters = master_keys(settings, secrets.token_bytes)
-        loaded = Directory(directory, snapshot, environ=environ, overrides=overrides, report=report_reload)
+        report = partial(report_reload, masters)
+        loaded = Directory(directory, snapshot, environ=environ, overrides=overrides, report=report)
         path = settings.audit.path
         supervisor = Supervisor(loaded, masters, directory / path if path is not None else None, ready)
         sys.exit(supervisor.run())

@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from operator import attrgetter
 from pathlib import Path
 
 from broker.directory.files import load
@@ -24,7 +25,7 @@ class Reloaded:
 
     snapshot: Snapshot
     restart_needed: tuple[str, ...]
-    """Sections of `sojourn.yaml` that changed and take effect at the next start only."""
+    """What of `sojourn.yaml` changed and takes effect at the next start only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,7 @@ class Refused:
 
 Report = Callable[[Reloaded | Refused], None]
 
-_AT_START = ("server", "store", "keys", "audit", "guessing")
+_AT_START = ("server", "store", "keys.rotate_every", "audit", "guessing")
 
 
 class Directory:
@@ -62,12 +63,18 @@ class Directory:
     async def reload(self) -> Reloaded | Refused:
         """Load everything again, off the event loop, and put it in force if it has no fault."""
         async with self._loading:
-            result = await asyncio.to_thread(self._load)
-            if isinstance(result, Reloaded):
-                self._snapshot = result.snapshot
-                self._seen = result.snapshot.files
-            else:
-                self._seen = result.error.files
+            return self._put_in_force(await asyncio.to_thread(self._load))
+
+    def reload_at_once(self) -> Reloaded | Refused:
+        """As `reload`, in a process without an event loop."""
+        return self._put_in_force(self._load())
+
+    def _put_in_force(self, result: Reloaded | Refused) -> Reloaded | Refused:
+        if isinstance(result, Reloaded):
+            self._snapshot = result.snapshot
+            self._seen = result.snapshot.files
+        else:
+            self._seen = result.error.files
         self._report(result)
         return result
 
@@ -77,7 +84,8 @@ class Directory:
         except ConfigurationError as error:
             return Refused(error)
         old, new = self._snapshot.settings, snapshot.settings
-        return Reloaded(snapshot, tuple(each for each in _AT_START if getattr(old, each) != getattr(new, each)))
+        values = ((each, attrgetter(each)) for each in _AT_START)
+        return Reloaded(snapshot, tuple(each for each, value in values if value(old) != value(new)))
 
     async def watch(self, interval: timedelta = POLL) -> None:
         """Reload whenever a file that took part, or the list of account files, has changed; runs until cancelled.

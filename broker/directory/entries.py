@@ -1,13 +1,15 @@
 """Entries that are made through the IAM API: versioned records in the store. So far they are virtual MFA devices.
 
 A record is read from the store whenever it is asked for, so every gateway sees a change at once. Who has a device is
-what the device's own record says; the indexes only help to find it.
+what the device's own record says; the indexes only help to find it. A seed that is sealed anew under another master
+key is no change of its device: whoever changes this at the same time goes on with the seed as it is now.
 """
 
 import asyncio
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Final
 
 import msgspec
 
@@ -15,12 +17,14 @@ from broker.clock import Now
 from broker.directory.generate import mfa_seed
 from broker.directory.model import User
 from broker.ids import Random
-from broker.sealing import MasterKeys
+from broker.sealing import MasterKeys, SealBroken, sealed_under
 from broker.stores.contract import IndexEntry, Store, StoreUnavailable
 
 _SEED = "mfa seed"
+_ALL = "entries:mfa"
 _ID_BYTES = 16
 _AT_ONCE = 200
+_TRIES = 3
 _FOR_GOOD = timedelta(days=36_500)  # index entries must have an end
 # What stands in the place of a record that is being deleted; it ends by itself if its gateway does.
 _DELETED, _DELETED_FOR = b"deleted", timedelta(seconds=10)
@@ -64,7 +68,13 @@ _decode = msgspec.msgpack.Decoder(MfaEntry).decode
 
 
 class Entries:
-    """Reads and writes the records. Every verb may raise `StoreUnavailable`; what a verb wrote is durable."""
+    """Reads and writes the records. Every verb may raise `StoreUnavailable`; what a verb wrote is durable.
+
+    Also the `SealedRecords` of the seeds.
+    """
+
+    kind: Final = "seeds of MFA devices"
+    essential: Final = False
 
     def __init__(self, store: Store, masters: MasterKeys, *, now: Now, random: Random) -> None:
         self._store = store
@@ -102,8 +112,9 @@ class Entries:
             sealed_seed=self._masters.seal(_SEED, seed, bound_to=_bound(serial_number, unique_id)),
             tags=dict(tags),
         )
-        index = IndexEntry(_of_account(account), digest, entry.created, self._now() + _FOR_GOOD)
-        if not await self._store.add(_key(digest), _encode(entry), indexes=[index]):
+        names, ends = (_of_account(account), _ALL), self._now() + _FOR_GOOD
+        filed = [IndexEntry(name, digest, entry.created, ends) for name in names]
+        if not await self._store.add(_key(digest), _encode(entry), indexes=filed):
             if await self._store.get(_key(digest)) == _DELETED:
                 raise EntryBusy
             return None
@@ -111,9 +122,12 @@ class Entries:
         return entry
 
     def seed(self, entry: MfaEntry) -> str:
-        """The seed in base32. Raises `SealBroken` where its master key is no longer configured."""
+        """The seed in base32. Raises `StoreUnavailable` where it cannot be opened: its master key is not configured."""
         bound = _bound(entry.serial_number, entry.unique_id)
-        return self._masters.open(_SEED, entry.sealed_seed, bound_to=bound).decode("ascii")
+        try:
+            return self._masters.open(_SEED, entry.sealed_seed, bound_to=bound).decode("ascii")
+        except SealBroken as error:
+            raise StoreUnavailable(f"the seed of {entry.serial_number} cannot be opened: {error}") from error
 
     async def assign(self, entry: MfaEntry, user: User) -> None:
         """Give the device to a user. Raises `EntryBusy`."""
@@ -133,17 +147,43 @@ class Entries:
     async def delete_mfa_device(self, entry: MfaEntry) -> None:
         """Remove a device that nobody has. Raises `EntryBusy`."""
         digest = _digest(entry.serial_number)
-        if not await self._store.swap(_key(digest), _encode(entry), _DELETED, ttl=_DELETED_FOR):
-            raise EntryBusy
+        await self._replace(entry, lambda _: _DELETED, ttl=_DELETED_FOR)
         await self._store.unfile(_of_account(entry.account), [digest])
+        await self._store.unfile(_ALL, [digest])
         await self._store.delete(_key(digest))
         await self._store.durable()
 
     async def _change(self, entry: MfaEntry, **changes: str | float | None) -> None:
-        changed = msgspec.structs.replace(entry, version=entry.version + 1, **changes)
-        if not await self._store.swap(_key(_digest(entry.serial_number)), _encode(entry), _encode(changed)):
-            raise EntryBusy
+        version = entry.version + 1
+        await self._replace(entry, lambda now: _encode(msgspec.structs.replace(now, version=version, **changes)))
         await self._store.durable()
+
+    async def _replace(
+        self, entry: MfaEntry, replacement: Callable[[MfaEntry], bytes], *, ttl: timedelta | None = None
+    ) -> None:
+        """Put something in the place of the entry, made from it as it is now. Raises `EntryBusy`."""
+        digest, expected = _digest(entry.serial_number), entry
+        for _ in range(_TRIES):
+            if await self._store.swap(_key(digest), _encode(expected), replacement(expected), ttl=ttl):
+                return
+            present = await self._load(digest)
+            if present is None or msgspec.structs.replace(present, sealed_seed=entry.sealed_seed) != entry:
+                break
+            expected = present
+        raise EntryBusy
+
+    async def keys(self) -> AsyncIterator[Sequence[str]]:
+        async for digests in self._pages(_ALL):
+            yield [_key(digest) for digest in digests]
+
+    def masters(self, record: bytes) -> Sequence[str]:
+        return [] if record == _DELETED else [sealed_under(_decode(record).sealed_seed)]
+
+    def resealed(self, record: bytes) -> bytes:
+        entry = _decode(record)
+        bound = _bound(entry.serial_number, entry.unique_id)
+        sealed = self._masters.reseal(_SEED, entry.sealed_seed, bound_to=bound)
+        return _encode(msgspec.structs.replace(entry, sealed_seed=sealed))
 
     async def _load(self, digest: str) -> MfaEntry | None:
         raw = await self._store.get(_key(digest))
@@ -156,12 +196,16 @@ class Entries:
 
     async def _listed(self, index: str) -> list[MfaEntry]:
         found: list[MfaEntry] = []
+        async for digests in self._pages(index):
+            loaded = await asyncio.gather(*map(self._load, digests))
+            found += (entry for entry in loaded if entry is not None)
+        return found
+
+    async def _pages(self, index: str) -> AsyncIterator[Sequence[str]]:
         after: tuple[float, str] | None = None
         while page := await self._store.members(index, after=after, limit=_AT_ONCE):
-            loaded = await asyncio.gather(*(self._load(digest) for _, digest in page))
-            found += (entry for entry in loaded if entry is not None)
+            yield [digest for _, digest in page]
             after = page[-1]
-        return found
 
 
 def _digest(text: str) -> str:

@@ -18,16 +18,16 @@ from broker.flows.caller import Caller, Wire, caller_keys, request_keys, resourc
 from broker.flows.services import Services
 from broker.policy import Request, RequestContext, decide
 from broker.sessions import indexes
-from broker.sessions.keyring import REFRESH_EVERY, SigningKey
+from broker.sessions.keyring import REFRESH_EVERY
 from broker.sessions.model import Session
 from broker.sessions.sessions import Position
+from broker.sessions.signing_key import SigningKey
 
 LIST = "broker:ListSessions"
 REVOKE = "broker:RevokeSessions"
 
 _PAGE = 101
 """Entries read at once: a page of a hundred, and whether there are more."""
-_ENDED_TOGETHER = 1000
 _LATE = timedelta(seconds=2)
 """By which another process may read the signing keys late."""
 _LOOKED_AT = 2000
@@ -279,28 +279,18 @@ async def signing_keys(services: Services, snapshot: Snapshot, caller: Caller) -
 async def replace_signing_keys(services: Services, snapshot: Snapshot, caller: Caller, wire: Wire) -> int:
     """The emergency: no key stays, no session lives on, in any account; how many were ended.
 
-    Sessions are ended twice: now, and once more when no process signs with the keys of before. Takes some seconds.
+    With the keys it is recorded from when sessions are good again, which ends those that no account of the
+    configuration leads to as well: every process knows it within `REFRESH_EVERY`. Whatever can be found is ended twice:
+    now, and once more when no process signs with the keys of before. Takes some seconds.
 
-    Raises `AccessDenied`, `StoreUnavailable` (some may live on; try again), `KeysUnavailable`.
+    Raises `AccessDenied`, `StoreUnavailable` (some may live on; try again).
     """
     _require_keys(snapshot, caller)
     _Gate(services, snapshot, caller, wire, REVOKE, Wanted()).require("*")
-    await services.keyring.replace()
-    ended = await _end_all(services, snapshot)
+    await services.keyring.replace(sessions_from=services.now() + REFRESH_EVERY + _LATE)
+    ended = await services.sessions.end_all(snapshot.accounts)
     await asyncio.sleep((REFRESH_EVERY + _LATE).total_seconds())
-    return ended + await _end_all(services, snapshot)
-
-
-async def _end_all(services: Services, snapshot: Snapshot) -> int:
-    ended, batch = 0, list[Session]()
-    everyone = Wanted()
-    async for _, session in _candidates(services, sorted(snapshot.accounts), everyone, None):
-        batch.append(session)
-        if len(batch) == _ENDED_TOGETHER:
-            await services.sessions.revoke(batch)
-            ended, batch = ended + len(batch), []
-    await services.sessions.revoke(batch)
-    return ended + len(batch)
+    return ended + await services.sessions.end_all(snapshot.accounts)
 
 
 async def rotate_signing_keys(services: Services, snapshot: Snapshot, caller: Caller) -> Sequence[SigningKey]:

@@ -27,6 +27,7 @@ from providers.refusal import refused
 from providers.spelling import comparable
 
 Sleep = Callable[[float], Awaitable[None]]
+Key = Callable[[], Awaitable[bytes]]
 
 # For how long after a delay at a user the next one is longer, instead of beginning with a second again.
 _USER_MEMORY = timedelta(days=1)
@@ -45,9 +46,12 @@ class Guessing:
     """One a process."""
 
     def __init__(
-        self, store: Store, settings: GuessingSettings, *, key: bytes, now: Now, sleep: Sleep = asyncio.sleep
+        self, store: Store, settings: GuessingSettings, *, key: Key, now: Now, sleep: Sleep = asyncio.sleep
     ) -> None:
-        """`key`: under which names and addresses are hashed, the same for all gateways and for nothing else."""
+        """`key`: under which names and addresses are hashed, the same for all gateways and for nothing else.
+
+        Where it raises, nothing is known and no secret is tried, as where the store does not answer.
+        """
         self._store = store
         self._settings = settings
         self._key = key
@@ -79,18 +83,17 @@ class Guessing:
         """Count at one user, with the strangers' attempts or the address's own; whether the address is good."""
         good = await self.is_good(provider, user, network)
         limit = self._settings.user
-        meter = Meter(
-            self._hashed("user", provider, user, network if good else ""), limit.failures, limit.within, _USER_MEMORY
-        )
+        key = await self._hashed("user", provider, user, network if good else "")
+        meter = Meter(key, limit.failures, limit.within, _USER_MEMORY)
         return await self._counted(meter, borne=float(limit.failures) if good else await self._borne()), good
 
     async def is_good(self, provider: str, user: str, network: str) -> bool:
         """Whether this user signed in from there before."""
-        return await self._store.get(self._hashed("good", provider, user, network)) is not None
+        return await self._store.get(await self._hashed("good", provider, user, network)) is not None
 
     async def remember(self, provider: str, user: str, network: str) -> None:
         """This user signed in from there."""
-        await self._store.put(self._hashed("good", provider, user, network), b"", ttl=_GOOD_ADDRESS_KEPT)
+        await self._store.put(await self._hashed("good", provider, user, network), b"", ttl=_GOOD_ADDRESS_KEPT)
 
     async def settle(self, count: Count, *, good: bool) -> None:
         """The attempt was no failure. At a good address that clears what went before it."""
@@ -98,7 +101,7 @@ class Guessing:
 
     async def _count_address(self, network: str) -> Count:
         limit = self._settings.address
-        meter = Meter(self._hashed("address", network), limit.failures, limit.within, memory=limit.within)
+        meter = Meter(await self._hashed("address", network), limit.failures, limit.within, memory=limit.within)
         return await self._counted(meter, borne=limit.failures)
 
     async def _count_everyone(self) -> Count:
@@ -152,9 +155,9 @@ class Guessing:
         finally:
             self._waiting -= 1
 
-    def _hashed(self, kind: str, *parts: str) -> str:
+    async def _hashed(self, kind: str, *parts: str) -> str:
         text = "".join(f"{len(part)}:{part}" for part in parts)
-        digest = hmac.new(self._key, text.encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest()
+        digest = hmac.new(await self._key(), text.encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest()
         return f"guessing:{kind}:{digest[:40]}"
 
 

@@ -7,29 +7,21 @@ Invariants:
    every process has read it before it signs; only `replace` does not wait.
 3. A retired key stays published for as long as a token that it signed may live, and can tell an expired token from an
    unknown one for a day longer.
-4. Private keys rest sealed under the master key.
+4. Private keys rest sealed under the master key. Keys that cannot be opened are never made anew, save by `replace`.
 """
 
 import asyncio
-import base64
-import hashlib
-import json
 import logging
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Sequence
 from datetime import datetime, timedelta
-from functools import lru_cache
-from typing import Any
+from typing import Final
 
 import msgspec
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from jose import jwk
-from jose.backends.base import Key
 
 from broker.clock import Now
-from broker.sealing import MasterKeys, SealBroken
+from broker.sealing import MasterKeys, SealBroken, sealed_under
 from broker.sessions.model import MAXIMUM_LIFETIME
+from broker.sessions.signing_key import GENERATORS, KeyRecord, SigningKey, made, opened, resealed
 from broker.stores.contract import Store, StoreUnavailable
 
 PROPAGATION = timedelta(seconds=15)
@@ -41,7 +33,9 @@ EXPIRED_KNOWN_FOR = timedelta(hours=24)
 SESSION_ALGORITHM = "ES256"
 
 _RECORD = "signing-keys"
-_PURPOSE = "signing key"
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(list[KeyRecord]).decode
 
 log = logging.getLogger(__name__)
 
@@ -50,85 +44,14 @@ class KeysUnavailable(Exception):
     """There is no usable signing key; the message says why."""
 
 
-class _Record(msgspec.Struct, frozen=True):
-    kid: str
-    alg: str
-    created_at: int
-    active_from: int
-    jwk: dict[str, str]
-    sealed: bytes
-
-
-def _b64url(raw: bytes) -> str:
-    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode("ascii")
-
-
-@lru_cache(maxsize=256)
-def _header(alg: str, kid: str, token_type: str) -> str:
-    return _b64url(json.dumps({"alg": alg, "kid": kid, "typ": token_type}, separators=(",", ":")).encode())
-
-
-@dataclass(frozen=True, slots=True)
-class SigningKey:
-    """One key, ready for use. `retired_at`: when its successor began to sign, None while it has none."""
-
-    kid: str
-    alg: str
-    active_from: datetime
-    created_at: datetime
-    retired_at: datetime | None
-    jwk: Mapping[str, str]
-    private: Key = field(repr=False)
-    public: Key = field(repr=False)
-
-    def sign(self, payload: bytes, token_type: str) -> str:
-        """A compact JWS (RFC 7515 §7.1) of `payload`. ES256 takes some 30 µs, RS256 and ES384 about a millisecond."""
-        signing_input = f"{_header(self.alg, self.kid, token_type)}.{_b64url(payload)}"
-        return f"{signing_input}.{_b64url(self.private.sign(signing_input.encode('ascii')))}"
-
-
-@dataclass(frozen=True, slots=True)
-class _Generator:
-    make: Callable[[], Any]
-    public_jwk: Callable[[Any], dict[str, str]]
-
-
-def _ec_jwk(key: ec.EllipticCurvePrivateKey) -> dict[str, str]:
-    numbers = key.public_key().public_numbers()
-    size = (key.curve.key_size + 7) // 8
-    return {
-        "kty": "EC",
-        "crv": {"secp256r1": "P-256", "secp384r1": "P-384"}[key.curve.name],
-        "x": _b64url(numbers.x.to_bytes(size)),
-        "y": _b64url(numbers.y.to_bytes(size)),
-    }
-
-
-def _rsa_jwk(key: rsa.RSAPrivateKey) -> dict[str, str]:
-    numbers = key.public_key().public_numbers()
-    return {"kty": "RSA", "n": _b64url(_unsigned(numbers.n)), "e": _b64url(_unsigned(numbers.e))}
-
-
-def _unsigned(number: int) -> bytes:
-    return number.to_bytes((number.bit_length() + 7) // 8)
-
-
-GENERATORS: Mapping[str, _Generator] = {
-    "ES256": _Generator(lambda: ec.generate_private_key(ec.SECP256R1()), _ec_jwk),
-    "RS256": _Generator(lambda: rsa.generate_private_key(public_exponent=65537, key_size=2048), _rsa_jwk),
-    "ES384": _Generator(lambda: ec.generate_private_key(ec.SECP384R1()), _ec_jwk),
-}
-"""Algorithm to how its keys are made; every algorithm listed has a current key. Session tokens are signed with ES256,
-tokens of GetWebIdentityToken with the others."""
-
-
-def _thumbprint(public: Mapping[str, str]) -> str:
-    """RFC 7638."""
-    return _b64url(hashlib.sha256(json.dumps(public, sort_keys=True, separators=(",", ":")).encode()).digest())
-
-
 class Keyring:
-    """The signing keys as of the last refresh. One instance a process; `refresh` runs in the background."""
+    """The signing keys as of the last refresh. One instance a process; `refresh` runs in the background.
+
+    Also the `SealedRecords` of their one record.
+    """
+
+    kind: Final = "signing keys"
+    essential: Final = True
 
     def __init__(self, store: Store, masters: MasterKeys, *, now: Now, rotate_every: timedelta) -> None:
         self._store = store
@@ -138,7 +61,8 @@ class Keyring:
         self._raw: bytes | None = None
         self._keys: tuple[SigningKey, ...] = ()
         self._by_kid: dict[str, SigningKey] = {}
-        self._problem = "the signing keys have not been read yet"
+        self._sessions_from: int | None = None
+        self._problem: str | None = "the signing keys have not been read yet"
 
     @property
     def algorithms(self) -> list[str]:
@@ -147,8 +71,19 @@ class Keyring:
 
     @property
     def problem(self) -> str | None:
-        """Why nothing can be signed, or None where all is well."""
-        return None if self._keys else self._problem
+        """Why nothing can be signed, here or after the next start, or None where all is well."""
+        return self._problem
+
+    @property
+    def sessions_from(self) -> int:
+        """Sessions issued before this, in seconds since 1970, were all ended in an emergency; 0 where there was none.
+
+        Raises:
+            StoreUnavailable: it is not known yet.
+        """
+        if self._sessions_from is None:
+            raise StoreUnavailable("the signing keys have not been read yet")
+        return self._sessions_from
 
     def current(self, alg: str = SESSION_ALGORITHM) -> SigningKey:
         """The key that signs now. Raises `KeysUnavailable`."""
@@ -156,7 +91,7 @@ class Keyring:
         for key in reversed(self._keys):
             if key.alg == alg and key.active_from <= now:
                 return key
-        raise KeysUnavailable(self._problem)
+        raise KeysUnavailable(self._problem or f"no {alg} key signs yet")
 
     def verifying(self, kid: str) -> SigningKey | None:
         """A key by its id: next, current or retired."""
@@ -179,42 +114,62 @@ class Keyring:
         """
         for _ in range(5):
             raw = await self._store.get(_RECORD)
-            records = await self._decode(raw)
+            records = await self._adopt(raw)
             if records is None:
                 return
             wanted = await self._due(records)
-            if wanted == records or await self._store.swap(_RECORD, raw, msgspec.json.encode(wanted)):
-                if wanted != records:
-                    await self._decode(msgspec.json.encode(wanted))
+            if wanted == records:
+                return
+            encoded = _encode(wanted)
+            if await self._store.swap(_RECORD, raw, encoded):
+                await self._adopt(encoded)
                 return
         raise StoreUnavailable("the signing keys are being changed by others without end")
 
     async def rotate(self) -> None:
         """Record successors that sign from `PROPAGATION` on. Raises `StoreUnavailable`, `KeysUnavailable`."""
-        await self._record_new(self._now() + PROPAGATION, keep=True)
-
-    async def replace(self) -> None:
-        """Drop every key, published ones too, for new ones that sign at once: nothing signed before verifies offline.
-
-        For an emergency: the other processes go on with the old keys for `REFRESH_EVERY` at most.
-        Raises `StoreUnavailable`, `KeysUnavailable`.
-        """
-        await self._record_new(self._now(), keep=False)
-
-    async def _record_new(self, active_from: datetime, *, keep: bool) -> None:
-        fresh = [await asyncio.to_thread(self._generate, alg, active_from) for alg in GENERATORS]
+        fresh = [await self._make(alg, self._now() + PROPAGATION) for alg in GENERATORS]
         for _ in range(5):
             raw = await self._store.get(_RECORD)
-            records = await self._decode(raw)
+            records = await self._adopt(raw)
             if records is None:
                 raise KeysUnavailable(self._problem)
-            wanted = sorted([*records, *fresh] if keep else fresh, key=lambda record: record.active_from)
-            encoded = msgspec.json.encode(wanted)
-            if await self._store.swap(_RECORD, raw, encoded):
-                await self._store.durable()
-                await self._decode(encoded)
+            if await self._record(raw, sorted([*records, *fresh], key=lambda record: record.active_from)):
                 return
         raise StoreUnavailable("the signing keys are being changed by others without end")
+
+    async def replace(self, *, sessions_from: datetime) -> None:
+        """Drop every key, published ones too, for new ones that sign at once: nothing signed before verifies offline.
+
+        Every session issued before `sessions_from`, which may be ahead, is ended with them, wherever it is filed.
+        For an emergency: the other processes go on with the old keys for `REFRESH_EVERY` at most. Keys that cannot be
+        opened are dropped like others. Raises `StoreUnavailable`.
+        """
+        made_now = [await self._make(alg, self._now()) for alg in GENERATORS]
+        ended = int(sessions_from.timestamp())
+        fresh = [msgspec.structs.replace(record, sessions_from=ended) for record in made_now]
+        for _ in range(5):
+            if await self._record(await self._store.get(_RECORD), fresh):
+                return
+        raise StoreUnavailable("the signing keys are being changed by others without end")
+
+    async def keys(self) -> AsyncIterator[Sequence[str]]:
+        yield [_RECORD]
+
+    def masters(self, record: bytes) -> Sequence[str]:
+        return [sealed_under(each.sealed) for each in _decode(record)]
+
+    def resealed(self, record: bytes) -> bytes:
+        return _encode([resealed(each, self._masters) for each in _decode(record)])
+
+    async def _record(self, raw: bytes | None, wanted: Sequence[KeyRecord]) -> bool:
+        """Put `wanted` in the place of `raw`, durably, and in use; False where something else stands there."""
+        encoded = _encode(wanted)
+        if not await self._store.swap(_RECORD, raw, encoded):
+            return False
+        await self._store.durable()
+        await self._adopt(encoded)
+        return True
 
     async def keep_fresh(self) -> None:
         """Refresh for ever; a store that does not answer is tried again."""
@@ -226,38 +181,47 @@ class Keyring:
                     self._problem = f"the signing keys cannot be read: {error}"
             await asyncio.sleep(REFRESH_EVERY.total_seconds())
 
-    async def _decode(self, raw: bytes | None) -> list[_Record] | None:
-        """The records in `raw`, made ready for use. None where they cannot be opened; then nothing is signed."""
+    async def _adopt(self, raw: bytes | None) -> list[KeyRecord] | None:
+        """The records in `raw`, made ready for use. None where they cannot be opened; then nothing is signed.
+
+        What was opened before stays in use when its master key is no longer configured; the problem is told already.
+        """
         if raw is None:
             return []
-        records = msgspec.json.decode(raw, type=list[_Record])
-        if raw == self._raw:
-            return records
         try:
-            keys = await asyncio.to_thread(self._open, records)
-        except SealBroken as error:
-            self._keys, self._by_kid = (), {}
-            self._problem = f"the signing keys cannot be opened: {error}"
-            log.error("signing keys: %s", self._problem)
+            records = _decode(raw)
+            self._sessions_from = max((record.sessions_from for record in records), default=0)
+            keys = self._keys if raw == self._raw else await asyncio.to_thread(self._open, records)
+        except (SealBroken, msgspec.MsgspecError) as error:
+            self._keys, self._by_kid, self._raw = (), {}, None
+            self._tell(f"the signing keys cannot be opened: {error}")
             return None
         self._keys, self._by_kid, self._raw = keys, {key.kid: key for key in keys}, raw
+        try:
+            for record in records:
+                self._masters.require(sealed_under(record.sealed))
+        except SealBroken as error:
+            self._tell(f"the signing keys cannot be opened at the next start: {error}")
+        else:
+            self._problem = None
         return records
 
-    def _open(self, records: Sequence[_Record]) -> tuple[SigningKey, ...]:
+    def _tell(self, problem: str) -> None:
+        if problem != self._problem:
+            log.error("%s", problem)
+        self._problem = problem
+
+    def _open(self, records: Sequence[KeyRecord]) -> tuple[SigningKey, ...]:
         known = self._by_kid
-        opened = []
+        ready = []
         for position, record in enumerate(records):
             successor = next((later for later in records[position + 1 :] if later.alg == record.alg), None)
             before = known.get(record.kid)
             if before is None:
-                pem = self._masters.open(_PURPOSE, record.sealed, bound_to=record.kid.encode())
-                # Checking an RSA key takes 50 ms, and this one was sealed by ourselves.
-                private = serialization.load_pem_private_key(pem, None, unsafe_skip_rsa_key_validation=True)
-                private_key = jwk.construct(private, record.alg)
-                public_key = jwk.construct({**record.jwk, "alg": record.alg}, record.alg)
+                private_key, public_key = opened(record, self._masters)
             else:
                 private_key, public_key = before.private, before.public
-            opened.append(
+            ready.append(
                 SigningKey(
                     kid=record.kid,
                     alg=record.alg,
@@ -269,9 +233,9 @@ class Keyring:
                     public=public_key,
                 )
             )
-        return tuple(opened)
+        return tuple(ready)
 
-    async def _due(self, records: Sequence[_Record]) -> list[_Record]:
+    async def _due(self, records: Sequence[KeyRecord]) -> list[KeyRecord]:
         now = self._now()
         outlived = MAXIMUM_LIFETIME + EXPIRED_KNOWN_FOR
         kept = []
@@ -282,28 +246,14 @@ class Keyring:
         for alg in GENERATORS:
             newest = max((record.active_from for record in kept if record.alg == alg), default=None)
             if newest is None:
-                kept.append(await asyncio.to_thread(self._generate, alg, now))
+                kept.append(await self._make(alg, now))
             elif now.timestamp() >= newest + self._rotate_every.total_seconds() - PUBLISHED_AHEAD.total_seconds():
                 at = max(now + PROPAGATION, now + min(PUBLISHED_AHEAD, self._rotate_every / 2))
-                kept.append(await asyncio.to_thread(self._generate, alg, at))
+                kept.append(await self._make(alg, at))
         return sorted(kept, key=lambda record: record.active_from)
 
-    def _generate(self, alg: str, active_from: datetime) -> _Record:
-        generator = GENERATORS[alg]
-        private = generator.make()
-        public = generator.public_jwk(private)
-        kid = _thumbprint(public)
-        pem = private.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
-        return _Record(
-            kid=kid,
-            alg=alg,
-            created_at=int(self._now().timestamp()),
-            active_from=int(active_from.timestamp()),
-            jwk=public,
-            sealed=self._masters.seal(_PURPOSE, pem, bound_to=kid.encode()),
-        )
+    async def _make(self, alg: str, active_from: datetime) -> KeyRecord:
+        return await asyncio.to_thread(made, alg, self._masters, created_at=self._now(), active_from=active_from)
 
 
 def _instant(seconds: int, like: datetime) -> datetime:

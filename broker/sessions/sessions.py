@@ -13,8 +13,9 @@ import base64
 import contextlib
 import hashlib
 import hmac
+import logging
 import operator
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from datetime import timedelta
 
 import msgspec
@@ -23,7 +24,7 @@ from broker.clock import Now
 from broker.ids import TEMPORARY, Random, access_key_id
 from broker.sealing import MasterKeys, SealBroken
 from broker.sessions import indexes, token
-from broker.sessions.keyring import Keyring
+from broker.sessions.keyring import Keyring, KeysUnavailable
 from broker.sessions.model import Credentials, Grant, Minted, Session
 from broker.sessions.usage import Usage
 from broker.stores.contract import Store, StoreUnavailable
@@ -42,6 +43,8 @@ _SKEW = 60
 
 Position = tuple[float, str]
 """A place in an index: score and access key id."""
+
+log = logging.getLogger(__name__)
 
 _grant_fields = operator.attrgetter(*Grant.__struct_fields__)
 _encode = msgspec.msgpack.Encoder().encode
@@ -68,6 +71,8 @@ class Sessions:
         Raises:
             StoreUnavailable, KeysUnavailable: nothing was minted.
         """
+        if grant.issued_at < self._keyring.sessions_from:
+            raise KeysUnavailable("every session is being ended in an emergency; a new one would end with them")
         master_id = self._masters.current_id
         for _ in range(_DRAWS):
             key_id = access_key_id(TEMPORARY, grant.account, self._random)
@@ -91,18 +96,8 @@ class Sessions:
         Raises:
             StoreUnavailable: there is no answer, or a record that this version cannot read.
         """
-        raw = await self._store.get(_key(key_id))
-        if not raw:
-            return None
-        try:
-            session = _decode(raw)
-        except msgspec.MsgspecError as error:
-            raise StoreUnavailable(
-                "the record of a session cannot be read; a later version may have made it"
-            ) from error
-        if session.access_key_id != key_id or session.expires_at <= self._now().timestamp():
-            return None
-        return session
+        session = await self._recorded(key_id)
+        return None if session is None or session.issued_at < self._keyring.sessions_from else session
 
     def secret(self, session: Session) -> str:
         """The secret access key: 40 characters. Raises `SealBroken` where its master key is no longer configured."""
@@ -111,10 +106,11 @@ class Sessions:
         return base64.b64encode(digest[:30]).decode("ascii")
 
     def signing_secret(self, session: Session) -> str | None:
-        """As `secret`; None where it cannot be derived any more."""
+        """As `secret`; None where it cannot be derived any more, which the log tells."""
         try:
             return self.secret(session)
-        except SealBroken:
+        except SealBroken as error:
+            log.warning("session %s is refused: %s", session.access_key_id, error)
             return None
 
     def holds(self, session: Session, presented_token: str) -> bool:
@@ -161,6 +157,26 @@ class Sessions:
         with contextlib.suppress(StoreUnavailable):  # what is not trimmed now is ignored, and expires
             await self._unfile(sessions)
 
+    async def end_all(self, accounts: Iterable[str]) -> int:
+        """End every session of these accounts for good, behind `Keyring.replace`, which has done so already; how many.
+
+        As no record counts any more, index entries need not wait until the tombstones are durable.
+
+        Raises:
+            StoreUnavailable: some or all of them are still on record.
+        """
+        ended = 0
+        for account in accounts:
+            after: Position | None = None
+            while page := await self._store.members(indexes.of_account(account), after=after, limit=_PAGE):
+                found = await asyncio.gather(*(self._recorded(key_id) for _, key_id in page))
+                sessions = [session for session in found if session is not None]
+                await asyncio.gather(*(self._bury(session) for session in sessions))
+                await self._unfile(sessions)
+                ended, after = ended + len(sessions), page[-1]
+        await self._store.durable()
+        return ended
+
     async def revoked(self, key_id: str) -> bool:
         """Whether the session of an access key id was revoked, durably on return. Raises `StoreUnavailable`."""
         if await self._store.get(_key(key_id)) != _TOMBSTONE:
@@ -172,6 +188,20 @@ class Sessions:
         """Remove a session whose credentials were never handed out."""
         await self._store.delete(_key(session.access_key_id))
         await self._unfile([session])
+
+    async def _recorded(self, key_id: str) -> Session | None:
+        raw = await self._store.get(_key(key_id))
+        if not raw:
+            return None
+        try:
+            session = _decode(raw)
+        except msgspec.MsgspecError as error:
+            raise StoreUnavailable(
+                "the record of a session cannot be read; a later version may have made it"
+            ) from error
+        if session.access_key_id != key_id or session.expires_at <= self._now().timestamp():
+            return None
+        return session
 
     async def _unfile(self, sessions: Sequence[Session]) -> None:
         for start in range(0, len(sessions), _PAGE):

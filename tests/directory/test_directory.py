@@ -1,7 +1,9 @@
 """The configuration in force: replaced as a whole, or not at all."""
 
 import asyncio
+import base64
 import os
+import secrets
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -63,6 +65,19 @@ async def test_what_needs_a_restart_is_said(directory: Directory, tmp_path: Path
     # The port given on the command line is in both, the first load had no flags.
     assert result.restart_needed == ("server",)
     assert result.snapshot.settings.server.port == 9999
+
+
+async def test_master_keys_need_no_restart(directory: Directory, tmp_path: Path) -> None:
+    key = base64.b64encode(secrets.token_bytes(32)).decode()
+    (tmp_path / "sojourn.yaml").write_text(f"keys: {{master: {key}}}\n")
+    result = await directory.reload()
+    assert isinstance(result, Reloaded)
+    assert result.restart_needed == ("server",)
+    (tmp_path / "sojourn.yaml").write_text(f"keys: {{master: {key}, rotate_every: 60d}}\n")
+    result = directory.reload_at_once()
+    assert isinstance(result, Reloaded)
+    assert result.restart_needed == ("keys.rotate_every",)
+    assert directory.snapshot is result.snapshot
 
 
 @asynccontextmanager

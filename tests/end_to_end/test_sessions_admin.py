@@ -1,13 +1,14 @@
 """Who holds what, and ending it: two gateways on one store, and the commands of an administrator."""
 
+import contextlib
 import datetime
 import json
 import subprocess
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -544,10 +545,11 @@ class TestKeys:
             rotation = pool.submit(administer, gateway, CHIEF, "RotateSigningKeys", EndSessions="true")
             time.sleep(1)
             assert not any(lives(gateway, each) for each in held)
-            between = assume(gateways[1], ALICE)
+            between, refused = _minted_while(rotation, gateways[1])
             answer = rotation.result()
-        assert answer["Revoked"] == 3
-        assert not lives(gateway, between)
+        assert refused
+        assert answer["Revoked"] == 2 + len(between)
+        assert not any(lives(gateway, each) for each in between)
         for each in gateways:
             kids = {
                 key["kid"] for key in json.loads(each.opener.open(each.url + "/.well-known/jwks.json").read())["keys"]
@@ -559,7 +561,47 @@ class TestKeys:
             assert lives(each, fresh)
         event = next(each for each in reversed(gateway.audit) if each["eventName"] == "RotateSigningKeys")
         assert event["requestParameters"] == {"endSessions": "true"}
-        assert event["responseElements"]["sessionsEnded"] == 3
+        assert event["responseElements"]["sessionsEnded"] == answer["Revoked"]
+
+    def test_the_emergency_ends_sessions_of_accounts_that_are_not_there(
+        self, tmp_path: Path, server: RedisServer
+    ) -> None:
+        write_configuration(tmp_path, ACCOUNTS, SETTINGS)
+        with running(Gateway(tmp_path, store=server.url)) as gateway:
+            held = assume(gateway, ALICE, role_arn("home", DEV))
+            dev = tmp_path / "accounts" / "dev.yaml"
+            kept = dev.read_text()
+            dev.unlink()
+            _until(lambda: not lives(gateway, held))
+            administer(gateway, CHIEF, "RotateSigningKeys", EndSessions="true")
+            dev.write_text(kept)
+            fresh = _until(lambda: assume(gateway, ALICE, role_arn("home", DEV)))
+            assert lives(gateway, fresh)
+            assert not lives(gateway, held)
+
+
+def _minted_while(rotation: Future[Any], gateway: Gateway) -> tuple[list[dict[str, str]], int]:
+    """The credentials that were handed out meanwhile, and how often there were none, to be asked for again."""
+    minted, refused = [], 0
+    while not rotation.done():
+        try:
+            minted.append(assume(gateway, ALICE))
+        except ClientError as error:
+            assert error.response["Error"]["Code"] == "ServiceUnavailable"
+            refused += 1
+        time.sleep(0.2)
+    return minted, refused
+
+
+def _until(attempt: Callable[[], Any]) -> Any:
+    """What the first attempt gives that neither fails nor is false."""
+    deadline = time.monotonic() + 10
+    while True:
+        with contextlib.suppress(ClientError):
+            if found := attempt():
+                return found
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
 
 
 def _mint_and_use(gateway: Gateway, stop: threading.Event) -> set[str]:

@@ -19,7 +19,6 @@ from providers.refusal import SENTENCE, refused
 from tests.fakes.clock import Clock
 from tests.fakes.redis import RedisServer
 
-KEY = b"k" * 32
 # Seconds that the longest-lived count has left.
 _LONGEST = """
 local longest = 0
@@ -37,6 +36,11 @@ def redis(tmp_path: Path) -> Iterator[RedisServer]:
         yield server
 
 
+async def fixed_key() -> bytes:
+    """What names and addresses are hashed under."""
+    return b"k" * 32
+
+
 class World:
     """Gateways that share a store and a clock; what they slept is noted instead."""
 
@@ -44,7 +48,7 @@ class World:
         self.clock = clock
         self.slept: list[float] = []
         self.refusals: set[tuple[str, str]] = set()
-        self.gateways = [Guessing(store, settings, key=KEY, now=clock, sleep=self._sleep) for store in stores]
+        self.gateways = [Guessing(store, settings, key=fixed_key, now=clock, sleep=self._sleep) for store in stores]
 
     async def wrong(self, name: str = "alice", address: str = "203.0.113.1", gateway: int = 0) -> bool:
         """A wrong password; whether the directory was asked."""
@@ -193,7 +197,7 @@ async def test_names_that_nobody_has_do_not_stay_in_the_store(world: World, redi
 
 
 async def test_many_sign_ins_at_once_are_no_guesses(clock: Clock, stores: list[Store]) -> None:
-    gateway = Guessing(stores[0], GuessingSettings(), key=KEY, now=clock)
+    gateway = Guessing(stores[0], GuessingSettings(), key=fixed_key, now=clock)
 
     async def sign_in() -> None:
         attempt = await gateway.attempt("corp", "alice", "198.51.100.7")

@@ -21,6 +21,7 @@ from providers.refusal import SENTENCE
 from tests.fakes.clock import Clock
 from tests.fakes.redis import RedisServer
 from tests.fakes.slapd import GROUPS, PEOPLE, SERVICE_DN, SERVICE_PASSWORD, Slapd
+from tests.flows.test_guessing import fixed_key
 
 RIGHT = "correct horse"
 
@@ -32,7 +33,7 @@ class Gateway:
         self.clock = clock
         self.ldap = ldap
         self.asked = 0
-        self._guessing = Guessing(store, GuessingSettings(), key=b"k" * 32, now=clock, sleep=_at_once)
+        self._guessing = Guessing(store, GuessingSettings(), key=fixed_key, now=clock, sleep=_at_once)
 
     async def sign_in(self, username: str, password: str, address: str) -> Identity | str:
         """The identity, or the reason of the refusal."""

@@ -18,7 +18,7 @@ from broker.sessions.keyring import (
     KeysUnavailable,
 )
 from broker.sessions.model import MAXIMUM_LIFETIME, Grant
-from broker.stores.contract import Store
+from broker.stores.contract import Store, StoreUnavailable
 from tests.fakes.clock import Clock
 from tests.fakes.redis import RedisServer
 from tests.sessions.conftest import ISSUER
@@ -110,6 +110,72 @@ async def test_an_old_master_key_still_opens(store: Store, clock: Clock) -> None
     assert after.current().kid == before.current().kid
 
 
+async def test_keys_that_cannot_be_opened_are_not_made_anew(
+    store: Store, masters: MasterKeys, clock: Clock, keyring: Keyring
+) -> None:
+    old, before = masters.current_id, await store.get("signing-keys")
+    stranger = of(store, MasterKeys([secrets.token_bytes(32)], secrets.token_bytes), clock)
+    clock.advance(MONTH)  # a successor is due
+    for _ in range(2):
+        await stranger.refresh()
+        assert old in (stranger.problem or "")
+    with pytest.raises(KeysUnavailable, match=old):
+        await stranger.rotate()
+    assert await store.get("signing-keys") == before
+    await keyring.refresh()
+    assert keyring.problem is None
+
+
+async def test_an_emergency_makes_them_anew_whoever_opens_them(store: Store, clock: Clock, keyring: Keyring) -> None:
+    stranger = of(store, MasterKeys([secrets.token_bytes(32)], secrets.token_bytes), clock)
+    await stranger.refresh()
+    lost = keyring.current().kid
+    assert keyring.sessions_from == stranger.sessions_from == 0
+    await stranger.replace(sessions_from=clock())
+    assert stranger.problem is None
+    assert lost not in session_keys(stranger)
+    assert stranger.sessions_from == clock().timestamp()
+    await stranger.rotate()
+    clock.advance(PROPAGATION)
+    await stranger.refresh()
+    assert stranger.sessions_from == (clock() - PROPAGATION).timestamp()
+
+
+async def test_a_master_key_that_is_gone_is_told_before_the_next_start(store: Store, clock: Clock) -> None:
+    old, new = secrets.token_bytes(32), secrets.token_bytes(32)
+    masters = MasterKeys([old], secrets.token_bytes)
+    ring, old_id = of(store, masters, clock), masters.current_id
+    await ring.refresh()
+    kid = ring.current().kid
+    masters.adopt([new])
+    await ring.refresh()
+    assert old_id in (ring.problem or "")
+    assert ring.current().kid == kid
+    masters.adopt([new, old])
+    await ring.refresh()
+    assert ring.problem is None
+
+
+async def test_keys_go_over_to_another_master_key_as_they_are(store: Store, clock: Clock) -> None:
+    old, new = secrets.token_bytes(32), secrets.token_bytes(32)
+    masters = MasterKeys([old], secrets.token_bytes)
+    ring = of(store, masters, clock)
+    await ring.refresh()
+    published = ring.jwks()
+    record = await store.get("signing-keys") or b""
+    assert set(ring.masters(record)) == {masters.current_id}
+    masters.adopt([new, old])
+    resealed = ring.resealed(record)
+    assert set(ring.masters(resealed)) == {masters.current_id}
+    assert ring.resealed(resealed) == resealed
+    await store.put("signing-keys", resealed)
+    fresh = of(store, MasterKeys([new], secrets.token_bytes), clock)
+    await fresh.refresh()
+    assert fresh.problem is None
+    assert fresh.jwks() == published
+    assert fresh.current().sign(b"{}", "t")
+
+
 async def test_an_altered_key_is_refused(store: Store, masters: MasterKeys, clock: Clock, server: RedisServer) -> None:
     ring = of(store, masters, clock)
     await ring.refresh()
@@ -122,5 +188,8 @@ async def test_an_altered_key_is_refused(store: Store, masters: MasterKeys, cloc
 
 
 def test_a_keyring_that_was_never_read_signs_nothing(store: Store, masters: MasterKeys, clock: Clock) -> None:
+    ring = of(store, masters, clock)
     with pytest.raises(KeysUnavailable):
-        of(store, masters, clock).current()
+        ring.current()
+    with pytest.raises(StoreUnavailable):
+        assert ring.sessions_from

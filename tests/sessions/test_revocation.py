@@ -9,7 +9,7 @@ import pytest
 
 from broker.sealing import MasterKeys
 from broker.sessions import indexes
-from broker.sessions.keyring import Keyring
+from broker.sessions.keyring import Keyring, KeysUnavailable
 from broker.sessions.model import Grant, Session
 from broker.sessions.sessions import Sessions
 from broker.stores import open_store
@@ -117,3 +117,39 @@ async def test_it_is_not_told_before_a_replica_has_it(
             await sessions.revoke([session])
             assert await store.members(indexes.of_principal(ROLE)) == []
             await store.close()
+
+
+async def test_an_emergency_ends_what_no_index_leads_to(
+    sessions: Sessions, store: Store, keyring: Keyring, masters: MasterKeys, grant: MakeGrant, clock: Clock
+) -> None:
+    other = Keyring(store, masters, now=clock, rotate_every=timedelta(days=30))
+    await other.refresh()
+    elsewhere = Sessions(store, other, masters, issuer=ISSUER, now=clock, random=secrets.token_bytes)
+    session = await minted(sessions, grant())
+    await store.unfile(indexes.of_account(session.account), [session.access_key_id])
+    await keyring.replace(sessions_from=clock() + timedelta(seconds=7))
+    assert await sessions.load(session.access_key_id) is None
+    assert await elsewhere.load(session.access_key_id) == session
+    late = await minted(elsewhere, grant())
+    await other.refresh()
+    for each in (session, late):
+        assert await elsewhere.load(each.access_key_id) is None
+    with pytest.raises(KeysUnavailable, match="emergency"):
+        await minted(sessions, grant())
+    clock.advance(timedelta(seconds=7))
+    again = await minted(sessions, grant())
+    assert await elsewhere.load(again.access_key_id) == again
+
+
+async def test_all_sessions_of_accounts_are_ended_page_by_page(
+    sessions: Sessions, store: Store, keyring: Keyring, grant: MakeGrant, clock: Clock
+) -> None:
+    made = [await minted(sessions, grant(issued_at=int(clock().timestamp()) - n % 3)) for n in range(450)]
+    kept = await minted(sessions, grant(account="999988887777"))
+    await sessions.revoke(made[:10])
+    await keyring.replace(sessions_from=clock())
+    assert await sessions.end_all(["444455556666", "123456789012"]) == 440
+    assert await store.members(indexes.of_account("444455556666")) == []
+    assert [await store.get(f"session:{each.access_key_id}") for each in made] == [b""] * 450
+    assert await store.get(f"session:{kept.access_key_id}")
+    assert await sessions.end_all(["444455556666"]) == 0

@@ -73,7 +73,13 @@ async def test_an_expired_token_is_told_from_an_unknown_one(sessions: Sessions, 
 
 
 async def test_nothing_can_be_signed_from_the_record_alone(
-    sessions: Sessions, store: Store, keyring: Keyring, grant: MakeGrant, clock: Clock
+    sessions: Sessions,
+    store: Store,
+    keyring: Keyring,
+    masters: MasterKeys,
+    grant: MakeGrant,
+    clock: Clock,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     minted = await sessions.mint(grant(), principal_tags={})
     other = MasterKeys([secrets.token_bytes(32)], secrets.token_bytes)
@@ -81,6 +87,7 @@ async def test_nothing_can_be_signed_from_the_record_alone(
     loaded = await thief.load(minted.credentials.access_key_id)
     assert loaded is not None
     assert thief.signing_secret(loaded) is None
+    assert masters.current_id in caplog.text
 
 
 async def test_the_same_id_is_never_given_twice(

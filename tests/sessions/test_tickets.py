@@ -10,7 +10,7 @@ import pytest
 
 from broker.sealing import MasterKeys
 from broker.sessions.keyring import KeysUnavailable
-from broker.sessions.service_key import ServiceKey
+from broker.sessions.shared_secrets import saml_signing_key
 from broker.sessions.tickets import Tickets
 from broker.stores.contract import Store
 
@@ -68,8 +68,8 @@ async def test_a_writer_of_the_store_cannot_move_one_ticket_to_another(tickets: 
 
 
 async def test_gateways_that_start_together_have_one_saml_key(store: Store, masters: MasterKeys) -> None:
-    keys = await asyncio.gather(*(ServiceKey(store, masters).pem() for _ in range(4)))
+    keys = await asyncio.gather(*(saml_signing_key(store, masters).value() for _ in range(4)))
     assert len(set(keys)) == 1
     assert keys[0].startswith(b"-----BEGIN PRIVATE KEY-----")
     with pytest.raises(KeysUnavailable):
-        await ServiceKey(store, MasterKeys([secrets.token_bytes(32)], secrets.token_bytes)).pem()
+        await saml_signing_key(store, MasterKeys([secrets.token_bytes(32)], secrets.token_bytes)).value()

@@ -10,8 +10,8 @@ from broker.api.rules import ARN_TEXT, TAG_KEY, TAG_VALUE, Rule, Sentence, insta
 from broker.api.sts.shapes import SOURCE_IDENTITY
 from broker.arn import Arn
 from broker.flows.administer import Wanted
-from broker.sessions.keyring import SigningKey
 from broker.sessions.model import Session, SessionKind
+from broker.sessions.signing_key import SigningKey
 
 CALLERS: Final = (None, *SessionKind)
 _ACCESS_KEY_ID = text(20, 20, r"ASIA[A-Z2-7]{16}")
