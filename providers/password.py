@@ -1,7 +1,7 @@
 """Local users with passwords: Argon2id (RFC 9106), in threads of its own, the same time for a user who is unknown."""
 
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -36,9 +36,6 @@ class LocalUser:
 Find = Callable[[str], LocalUser | None]
 """The user of that name who has a password."""
 
-Rehashed = Callable[[LocalUser, str], Awaitable[None]]
-"""Told the user and a new hash of the password just verified, where the stored one is cheaper than today's."""
-
 
 class PasswordHashes:
     """Makes and checks hashes in threads, shared by all who need it."""
@@ -72,14 +69,11 @@ class PasswordHashes:
 class PasswordProvider:
     """A `Verifier[Password]`."""
 
-    def __init__(
-        self, issuer: str, find: Find, hashes: PasswordHashes, *, now: Now, rehashed: Rehashed | None = None
-    ) -> None:
+    def __init__(self, issuer: str, find: Find, hashes: PasswordHashes, *, now: Now) -> None:
         self._issuer = issuer
         self._find = find
         self._hashes = hashes
         self._now = now
-        self._rehashed = rehashed
 
     async def verify(self, proof: Password) -> Identity:
         """Who this is, with the method `pwd`.
@@ -92,8 +86,6 @@ class PasswordProvider:
             raise refused("unknown_user")
         if not right:
             raise refused("password")
-        if self._rehashed is not None and _HASHER.check_needs_rehash(user.password_hash):
-            await self._rehashed(user, await self._hashes.make(proof.password))
         return Identity(
             issuer=self._issuer,
             subject=user.subject,

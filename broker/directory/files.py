@@ -13,6 +13,7 @@ from broker.directory.assemble import (
 )
 from broker.directory.managed import built_in, root_tasks
 from broker.directory.model import Snapshot
+from broker.directory.password_hashes import password_warnings
 from broker.directory.reading import AccountReader, DeclaredAccount, account_files
 from broker.settings import ConfigurationError, Fault, Overrides
 from broker.settings.loading import FILE, load_settings
@@ -78,6 +79,7 @@ def _load(
     if loaded is None or faults:
         raise ConfigurationError(faults, warnings, sources.stamps)
     warnings += principal_warnings(reader.accounts, accounts)
+    warnings += password_warnings(reader.accounts)
     warnings += unreachable_providers(reader.accounts, loaded.settings)
     if not accounts:
         warnings.append(Fault(directory / FILE, 1, "no account is described, in accounts/*.yaml, .yml or .json"))
