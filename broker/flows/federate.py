@@ -71,7 +71,7 @@ async def web_identity(
 
 
 def trusted_providers(snapshot: Snapshot, role_arn: str, kind: str) -> frozenset[str]:
-    """The ARNs of providers of a kind (`ldap-provider`, ...) that the role's trust policy names and does not deny."""
+    """The ARNs of providers of a kind (`ldap-provider`, ...) that the role's trust policy has in an Allow statement."""
     role = snapshot.role(role_arn)
     if role is None:
         return frozenset()

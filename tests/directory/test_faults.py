@@ -3,12 +3,15 @@
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import rsa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from broker.directory.files import load
 from broker.settings import ConfigurationError
 from tests.directory.conftest import Faults, Write
+from tests.fakes.certificates import CertificateAuthority, pem
 
 HEAD = 'Account: "111122223333"\n'
 DOCUMENT = '{Version: "2012-10-17", Statement: {Effect: Allow, Action: "s3:Get*", Resource: "*"}}'
@@ -242,6 +245,13 @@ CASES: dict[str, tuple[str, list[str]]] = {
         HEAD + "CertificateProviders:\n  - Name: n\n    CaFile: nowhere.pem\n",
         ["a.yaml:4: CaFile: names a file that cannot be read: No such file or directory"],
     ),
+    "no certificates of authorities": (
+        HEAD + "CertificateProviders:\n  - Name: n\n    CaFile: secret-keys.json\n    CrlFile: secret-keys.json\n",
+        [
+            "a.yaml:4: CaFile: names a file that holds no PEM certificates that can be read and accepted: ",
+            "a.yaml:5: CrlFile: names a file that holds no PEM certificate revocation list",
+        ],
+    ),
     # references
     "variable that is not set": (
         HEAD + "Users:\n  - UserName: a\n    AccessKeys:\n      - AccessKeyId: AKIAIOSFODNN7EXAMPLE\n"
@@ -366,3 +376,33 @@ LDAPProviders:
     assert secret not in str(refused.value)
     assert secret not in repr(refused.value)
     assert "zq" not in str(refused.value)
+
+
+def test_files_of_certificate_providers_are_read_whole(faults: Faults) -> None:
+    authority = CertificateAuthority()
+    weak = CertificateAuthority("Weak", key=rsa.generate_private_key(65537, 1024))
+    partial = authority.revocation_list(extensions=[(x509.DeltaCRLIndicator(1), True)])
+    providers = "".join(f"  - {{Name: {name}, CaFile: {name}.pem}}\n" for name in ("weak", "holder", "garbled"))
+    found = faults(
+        {
+            "accounts/a.yaml": f"{HEAD}CertificateProviders:\n{providers}"
+            "  - {Name: partial, CaFile: good.pem, CrlFile: partial.crl}\n"
+            "  - {Name: good, CaFile: good.pem, CrlFile: good.crl}\n",
+            "good.pem": authority.pem.decode(),
+            "weak.pem": (authority.pem + weak.pem).decode(),
+            "holder.pem": (authority.pem + pem(authority.issue().certificate)).decode(),
+            "garbled.pem": authority.pem.decode().replace("M", "N", 1),
+            "partial.crl": (authority.revocation_list() + partial).decode(),
+            "good.crl": authority.revocation_list().decode(),
+        }
+    )
+    assert [fault.partition(": names a file that ")[0] for fault in found] == [
+        "a.yaml:3: CaFile",
+        "a.yaml:4: CaFile",
+        "a.yaml:5: CaFile",
+        "a.yaml:6: CrlFile",
+    ]
+    for fault, word in zip(
+        found, ("1024 bits", "no authority's: CN=client", "can be read", "not complete"), strict=True
+    ):
+        assert word in fault

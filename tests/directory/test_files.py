@@ -8,6 +8,7 @@ import pytest
 from broker.directory.files import load
 from broker.policy import Kind
 from tests.directory.conftest import Load, Write
+from tests.fakes.certificates import CertificateAuthority
 
 HASH = "$argon2id$v=19$m=19456,t=2,p=1$c2FsdHNhbHRzYWx0$Zm9vYmFyZm9vYmFyZm9vYmFyZm9vYmFyZm9vYmFy"
 ALLOW = '{Version: "2012-10-17", Statement: [{Effect: Allow, Action: "s3:GetObject", Resource: "*"}]}'
@@ -312,3 +313,18 @@ def test_a_relative_directory_will_do(write: Write, monkeypatch: pytest.MonkeyPa
     monkeypatch.chdir(directory.parent)
     loaded = load(Path(directory.name), environ=ENVIRON)
     assert Path(directory.name) / "keys.json" in loaded.files
+
+
+def test_certificate_providers_that_nobody_can_reach_are_told(snapshot: Load, tmp_path: Path) -> None:
+    authority = CertificateAuthority()
+    authority.issue("localhost").files(tmp_path, "server")
+    providers = "CertificateProviders:\n  - {Name: a, CaFile: ca.pem}\n  - {Name: b, CaFile: ca.pem}\n"
+    files = {"accounts/a.yaml": f'Account: "111122223333"\n{providers}', "ca.pem": authority.pem.decode()}
+    for tls, expected in (
+        ("", [3, 4]),
+        ("server: {tls: {certificate: server.pem, private_key: server.key}}", [3, 4]),
+        ("server: {tls: {certificate: server.pem, private_key: server.key, client_ca: ca.pem}}", []),
+    ):
+        warnings = snapshot({**files, "sojourn.yaml": tls}).warnings
+        assert [warning.line for warning in warnings if "client_ca is not set" in warning.message] == expected
+        assert len(warnings) == len(expected)
