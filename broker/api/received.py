@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Network, IPv6Network, ip_address
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
 
 from aiohttp import web
 
@@ -89,7 +89,7 @@ def _wire(
     trusted_proxies: Sequence[IPv4Network | IPv6Network],
 ) -> Wire:
     """The peer, or whom a trusted proxy names: the last address in the chain that is no trusted proxy itself."""
-    source_ip, secure = request.remote or "", request.secure
+    source_ip, secure = _plain(request.remote or ""), request.secure
     if trusted_proxies and within(source_ip, trusted_proxies):
         proto = http.header("x-forwarded-proto")
         if proto is not None:
@@ -98,10 +98,21 @@ def _wire(
         for hop in reversed(chain):
             if not _is_address(hop):
                 break
-            source_ip = hop
-            if not within(hop, trusted_proxies):
+            source_ip = _plain(hop)
+            if not within(source_ip, trusted_proxies):
                 break
     return Wire(source_ip=source_ip, secure=secure, user_agent=http.header("user-agent") or "", request_id=request_id)
+
+
+def _plain(address: str) -> str:
+    """An IPv4 address in IPv6's form, as a socket of both families has it, is one of IPv4 (RFC 4291 §2.5.5.2)."""
+    if ":" not in address:
+        return address
+    try:
+        mapped = IPv6Address(address).ipv4_mapped
+    except ValueError:
+        return address
+    return str(mapped) if mapped is not None else address
 
 
 def _is_address(text: str) -> bool:
