@@ -284,7 +284,7 @@ async def test_a_server_that_may_evict_is_refused(policy: str, tmp_path: Path, o
 async def test_a_user_without_config_is_enough_and_one_without_info_is_refused(
     redis: RedisServer, opened: OpenStore
 ) -> None:
-    rights = ["~sojourn*", "+@read", "+@write", "+@connection", "+@scripting", "+info", "+wait"]
+    rights = ["~sojourn*", "+@read", "+@write", "+@connection", "+@scripting", "-@dangerous", "+info", "+wait"]
     command(redis.url, "ACL", "SETUSER", "gate", "on", ">secret", *rights)
     command(redis.url, "ACL", "SETUSER", "blind", "on", ">secret", "~sojourn*", "+@all", "-info")
     address = f"127.0.0.1:{redis.port}/0"
