@@ -72,6 +72,7 @@ LDAPProviders:
     TimeoutSeconds: 5
     NestedGroups: false
     RecheckSeconds: null
+    EnrollSecurityKeys: false
 ServiceControlPolicies: [FullAWSAccess, {{Name: n, PolicyDocument: {ALLOW}}}]
 ResourceControlPolicies:
   - Name: n

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Final
 
-from broker.api.pages.html import Content, Markup, element, join
+from broker.api.pages.html import Content, Markup, element
 from broker.api.pages.layout import Page
 from broker.api.pages.views import field, hidden, sentence
 from broker.directory.security_keys import SecurityKey
@@ -29,6 +29,7 @@ def use(options: str, ticket: str, name: str, action: str, *, may_skip: bool) ->
         content=[
             element("h1", None, "Use your security key"),
             element("p", {"class": "quiet"}, "Signed in as ", element("strong", None, name), "."),
+            element("p", None, "Your keys are shown and changed after you have used one.") if not may_skip else None,
             _ceremony("get", options, ticket, action, "Use security key"),
             skip if may_skip else None,
         ],
@@ -78,22 +79,20 @@ def manage(managed: Managed, ticket: str, name: str, action: str) -> Page:
 
 def _ceremony(kind: str, options: str, ticket: str, action: str, button: str, *fields: Content) -> Markup:
     """A form whose answer only a script can get from the browser; without one it says so."""
-    return join(
-        element(
-            "form",
-            {"method": "post", "action": action, "data-ceremony": kind, "data-options": options},
-            hidden("ticket", ticket),
-            hidden("response", ""),
-            *fields,
-            element("p", {"role": "status", "class": "quiet"}),
-            element("div", {"class": "actions"}, element("button", {"type": "submit", "disabled": True}, button)),
-        ),
+    return element(
+        "form",
+        {"method": "post", "action": action, "data-ceremony": kind, "data-options": options},
+        hidden("ticket", ticket),
+        hidden("response", ""),
+        *fields,
+        element("p", {"role": "status", "class": "quiet"}),
         element("noscript", None, element("p", {"class": "bad"}, "Security keys need JavaScript.")),
+        element("div", {"class": "actions"}, element("button", {"type": "submit", "disabled": True}, button)),
     )
 
 
 def _key(key: SecurityKey, ticket: str, action: str) -> Markup:
-    used = f"last used {_day(key.last_used_at)}" if key.last_used_at is not None else "not used yet"
+    used = ["last used ", _day(key.last_used_at)] if key.last_used_at is not None else ["not used yet"]
     return element(
         "li",
         {"class": "bar"},
@@ -101,7 +100,7 @@ def _key(key: SecurityKey, ticket: str, action: str) -> Markup:
             "span",
             None,
             element("strong", None, key.name),
-            element("span", {"class": "quiet"}, f"Added {_day(key.created_at)}, {used}"),
+            element("span", {"class": "quiet"}, "Added ", _day(key.created_at), ", ", *used),
         ),
         element(
             "form",
@@ -113,5 +112,5 @@ def _key(key: SecurityKey, ticket: str, action: str) -> Markup:
     )
 
 
-def _day(moment: datetime) -> str:
-    return moment.date().isoformat()
+def _day(moment: datetime) -> Markup:
+    return element("time", None, moment.date().isoformat())

@@ -45,12 +45,14 @@ const sentences = {
 async function answer(form, told) {
   const button = form.querySelector("button");
   button.disabled = true;
+  told.className = "quiet";
   told.textContent = "Touch your security key.";
   try {
     const credential = await ceremonies[form.dataset.ceremony](JSON.parse(form.dataset.options));
     form.elements.response.value = JSON.stringify(toJSON(credential));
     form.submit();
   } catch (error) {
+    told.className = "bad";
     told.textContent = sentences[error.name] ?? "This browser could not use the security key.";
     button.disabled = false;
     button.focus();
