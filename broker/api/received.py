@@ -8,7 +8,7 @@ from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
 
 from aiohttp import web
 
-from broker.errors import RequestTooLarge, ValidationError
+from broker.errors import RequestTooLarge, ServiceUnavailable, ValidationError
 from broker.flows.caller import Wire
 from broker.sigv4 import HttpRequest
 
@@ -17,6 +17,8 @@ BODY_LIMIT = 10_000_000
 UNSIGNED_BODY_LIMIT = 1_000_000
 _READ_WITHIN = 20.0
 _HASHED_AT_ONCE = 262_144
+_SMALL_BODY = 65_536  # finds room always
+_MOST_ARRIVING = 64 << 20  # bytes of bodies that are incomplete; nobody who sends one has proved anything yet
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,7 @@ async def receive(
     Raises:
         ValidationError: the body is encoded.
         RequestTooLarge: the body is longer than accepted.
+        ServiceUnavailable: so many large bodies are arriving that there is no room for another.
         TimeoutError: the body did not arrive in time.
     """
     raw_path, _, raw_query = request.raw_path.partition("?")
@@ -67,18 +70,28 @@ async def receive(
     return Received(http, body, digest, _wire(request, http, request_id, trusted_proxies))
 
 
+class _Room:
+    """How many bytes of all bodies of this process are arriving."""
+
+    taken = 0
+
+
 async def _read(request: web.Request, limit: int) -> bytes:
     content = request.content
-    chunks = [await content.readany()]
-    size = len(chunks[0])
-    while not content.at_eof():
-        chunk = await content.readany()
-        size += len(chunk)
-        if size > limit:
-            raise RequestTooLarge
-        chunks.append(chunk)
-    if size > limit:
-        raise RequestTooLarge
+    chunks: list[bytes] = []
+    size = 0
+    try:
+        while not chunks or not content.at_eof():
+            chunk = await content.readany()
+            size += len(chunk)
+            _Room.taken += len(chunk)
+            if size > limit:
+                raise RequestTooLarge
+            if size > _SMALL_BODY and _Room.taken > _MOST_ARRIVING:
+                raise ServiceUnavailable("Too many large requests are arriving; try again.")
+            chunks.append(chunk)
+    finally:
+        _Room.taken -= size
     return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 

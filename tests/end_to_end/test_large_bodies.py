@@ -1,0 +1,58 @@
+"""Large bodies of strangers: they take no more memory than there is for them, and nobody's small request waits."""
+
+import contextlib
+import http.client
+import socket
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.end_to_end.world import ALICE
+from tests.gateway import Gateway
+
+SIZE = 9_900_000
+HEAD = (
+    "POST / HTTP/1.1\r\nHost: x\r\nAuthorization: of nobody\r\nContent-Type: application/x-www-form-urlencoded\r\n"
+    f"Content-Length: {SIZE}\r\n\r\n"
+).encode()
+
+
+@contextlib.contextmanager
+def unfinished(gateway: Gateway, count: int) -> Iterator[list[socket.socket]]:
+    """Connections on which all but the last byte of a large body was sent, as far as the gateway took it."""
+    with contextlib.ExitStack() as stack:
+        connections = [
+            stack.enter_context(socket.create_connection(("127.0.0.1", gateway.port), timeout=10)) for _ in range(count)
+        ]
+        for connection in connections:
+            with contextlib.suppress(ConnectionError):
+                connection.sendall(HEAD + b"a" * (SIZE - 1))
+        yield connections
+
+
+def status(connection: socket.socket) -> int:
+    return int(connection.recv(12).removeprefix(b"HTTP/1.1 "))
+
+
+def large(gateway: Gateway, size: int) -> int:
+    """The status for one more, whole."""
+    connection = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=10)
+    with contextlib.closing(connection):
+        connection.request("POST", "/", b"a" * size, {"Authorization": "of nobody", "Content-Type": "text/plain"})
+        return connection.getresponse().status
+
+
+def test_bodies_that_arrive_share_what_room_there_is(gateway: Gateway) -> None:
+    with unfinished(gateway, 8) as connections:
+        assert [status(each) for each in connections[6:]] == [503, 503]
+        assert large(gateway, 9_000_000) == 503
+        assert gateway.client(credentials=ALICE).get_caller_identity()
+        assert large(gateway, 60_000) == 400
+        connections[0].settimeout(0.2)
+        with pytest.raises(TimeoutError):
+            status(connections[0])
+    deadline = time.monotonic() + 10
+    while large(gateway, 9_000_000) == 503:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
