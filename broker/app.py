@@ -70,7 +70,15 @@ def build(
     """The application of one process, made on its event loop. Its background work starts and ends with it."""
     settings = directory.snapshot.settings
     keyring = Keyring(store, masters, now=now, rotate_every=settings.keys.rotate_every)
-    sessions = Sessions(store, keyring, masters, issuer=settings.public_url, now=now, random=random)
+    sessions = Sessions(
+        store,
+        keyring,
+        masters,
+        issuer=settings.public_url,
+        now=now,
+        random=random,
+        on_replica=settings.store.wait_for_replica,
+    )
     outgoing = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=64, limit_per_host=4), trust_env=False)
     once = StoreOnce(store, now)
     providers = Providers(outgoing, once, now)

@@ -114,11 +114,12 @@ class Entries:
         )
         names, ends = (_of_account(account), _ALL), self._now() + _FOR_GOOD
         filed = [IndexEntry(name, digest, entry.created, ends) for name in names]
+        before = self._store.moment()
         if not await self._store.add(_key(digest), _encode(entry), indexes=filed):
             if await self._store.get(_key(digest)) == _DELETED:
                 raise EntryBusy
             return None
-        await self._store.durable()
+        await self._store.durable(since=before)
         return entry
 
     def seed(self, entry: MfaEntry) -> str:
@@ -146,17 +147,17 @@ class Entries:
 
     async def delete_mfa_device(self, entry: MfaEntry) -> None:
         """Remove a device that nobody has. Raises `EntryBusy`."""
-        digest = _digest(entry.serial_number)
+        digest, before = _digest(entry.serial_number), self._store.moment()
         await self._replace(entry, lambda _: _DELETED, ttl=_DELETED_FOR)
         await self._store.unfile(_of_account(entry.account), [digest])
         await self._store.unfile(_ALL, [digest])
         await self._store.delete(_key(digest))
-        await self._store.durable()
+        await self._store.durable(since=before)
 
     async def _change(self, entry: MfaEntry, **changes: str | float | None) -> None:
-        version = entry.version + 1
+        version, before = entry.version + 1, self._store.moment()
         await self._replace(entry, lambda now: _encode(msgspec.structs.replace(now, version=version, **changes)))
-        await self._store.durable()
+        await self._store.durable(since=before)
 
     async def _replace(
         self, entry: MfaEntry, replacement: Callable[[MfaEntry], bytes], *, ttl: timedelta | None = None

@@ -116,9 +116,10 @@ class SecurityKeys:
 
     async def replace(self, ring: KeyRing, keys: Sequence[SecurityKey]) -> bool:
         """Give the ring other keys, durably; False where it is no longer as it was read, and nothing was changed."""
+        before = self._store.moment()
         if not await self._swap(ring, keys):
             return False
-        await self._store.durable()
+        await self._store.durable(since=before)
         return True
 
     async def used(self, ring: KeyRing, key: SecurityKey, sign_count: int) -> bool:

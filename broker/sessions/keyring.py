@@ -164,10 +164,10 @@ class Keyring:
 
     async def _record(self, raw: bytes | None, wanted: Sequence[KeyRecord]) -> bool:
         """Put `wanted` in the place of `raw`, durably, and in use; False where something else stands there."""
-        encoded = _encode(wanted)
+        encoded, before = _encode(wanted), self._store.moment()
         if not await self._store.swap(_RECORD, raw, encoded):
             return False
-        await self._store.durable()
+        await self._store.durable(since=before)
         await self._adopt(encoded)
         return True
 

@@ -27,7 +27,7 @@ from broker.sessions import indexes, token
 from broker.sessions.keyring import Keyring, KeysUnavailable
 from broker.sessions.model import Credentials, Grant, Minted, Session
 from broker.sessions.usage import Usage
-from broker.stores.contract import Store, StoreUnavailable
+from broker.stores.contract import Moment, Store, StoreUnavailable
 
 _NONCE_BYTES = 16
 _PURPOSE = "secret access key"
@@ -52,10 +52,21 @@ _decode = msgspec.msgpack.Decoder(Session).decode
 
 
 class Sessions:
-    """The sessions in the store. `usage`: when they were last used."""
+    """The sessions in the store. `usage`: when they were last used.
+
+    `on_replica`: credentials are handed out only when a replica has their session too, where there are replicas.
+    """
 
     def __init__(
-        self, store: Store, keyring: Keyring, masters: MasterKeys, *, issuer: str, now: Now, random: Random
+        self,
+        store: Store,
+        keyring: Keyring,
+        masters: MasterKeys,
+        *,
+        issuer: str,
+        now: Now,
+        random: Random,
+        on_replica: bool = False,
     ) -> None:
         self._store = store
         self._keyring = keyring
@@ -63,6 +74,7 @@ class Sessions:
         self._issuer = issuer
         self._now = now
         self._random = random
+        self._on_replica = on_replica
         self.usage = Usage(store, now)
 
     async def mint(self, grant: Grant, *, principal_tags: Mapping[str, str]) -> Minted:
@@ -85,7 +97,10 @@ class Sessions:
                 token_sha256=hashlib.sha256(session_token.encode("ascii")).digest(),
             )
             lifetime = timedelta(seconds=max(grant.expires_at - self._now().timestamp(), _BRIEFEST))
+            before = self._store.moment()
             if await self._store.add(_key(key_id), _encode(session), ttl=lifetime, indexes=indexes.entries(session)):
+                if self._on_replica:
+                    await self._replicated(session, before)
                 credentials = Credentials(key_id, self.secret(session), session_token, session.expiration)
                 return Minted(session, credentials)
         raise StoreUnavailable("no free access key id was found")
@@ -151,9 +166,10 @@ class Sessions:
         Raises:
             StoreUnavailable: some or all of them may live on; try again.
         """
+        before = self._store.moment()
         for start in range(0, len(sessions), _PAGE):
             await asyncio.gather(*(self._bury(session) for session in sessions[start : start + _PAGE]))
-        await self._store.durable()
+        await self._store.durable(since=before)
         with contextlib.suppress(StoreUnavailable):  # what is not trimmed now is ignored, and expires
             await self._unfile(sessions)
 
@@ -165,7 +181,7 @@ class Sessions:
         Raises:
             StoreUnavailable: some or all of them are still on record.
         """
-        ended = 0
+        ended, before = 0, self._store.moment()
         for account in accounts:
             after: Position | None = None
             while page := await self._store.members(indexes.of_account(account), after=after, limit=_PAGE):
@@ -174,14 +190,15 @@ class Sessions:
                 await asyncio.gather(*(self._bury(session) for session in sessions))
                 await self._unfile(sessions)
                 ended, after = ended + len(sessions), page[-1]
-        await self._store.durable()
+        await self._store.durable(since=before)
         return ended
 
     async def revoked(self, key_id: str) -> bool:
         """Whether the session of an access key id was revoked, durably on return. Raises `StoreUnavailable`."""
+        before = self._store.moment()
         if await self._store.get(_key(key_id)) != _TOMBSTONE:
             return False
-        await self._store.durable()
+        await self._store.durable(since=before)
         return True
 
     async def discard(self, session: Session) -> None:
@@ -202,6 +219,15 @@ class Sessions:
         if session.access_key_id != key_id or session.expires_at <= self._now().timestamp():
             return None
         return session
+
+    async def _replicated(self, session: Session, since: Moment) -> None:
+        """Return when a replica has the session; otherwise it is taken back, and `StoreUnavailable` raised."""
+        try:
+            await self._store.durable(since=since, fsync=False)
+        except StoreUnavailable:
+            with contextlib.suppress(StoreUnavailable):  # nobody has its credentials
+                await self.discard(session)
+            raise
 
     async def _unfile(self, sessions: Sequence[Session]) -> None:
         for start in range(0, len(sessions), _PAGE):

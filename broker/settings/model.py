@@ -71,9 +71,13 @@ class ServerSettings(Shape):
 
 
 class StoreSettings(Shape):
-    """Where sessions and counters are kept; the URL may hold a password."""
+    """Where sessions and counters are kept; the URL may hold a password.
+
+    `wait_for_replica`: credentials are handed out only when a replica has their session too.
+    """
 
     url: StoreUrl = Field(default="embedded://", repr=False)
+    wait_for_replica: bool = False
 
 
 class KeysSettings(Shape):

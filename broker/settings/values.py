@@ -107,7 +107,10 @@ def _master_keys(value: object) -> object:
     return keys
 
 
-_STORE_SCHEMES = ("embedded", "redis", "rediss", "unix", "redis+sentinel", "redis+cluster")
+_STORE_SCHEMES = (
+    *("embedded", "redis", "rediss", "unix"),
+    *("redis+sentinel", "rediss+sentinel", "redis+cluster", "rediss+cluster"),
+)
 
 
 def _store_url(url: str) -> str:
@@ -128,8 +131,8 @@ def _store_url(url: str) -> str:
     else:
         for host in hosts.split(","):
             split_url(f"redis://{host}")
-        if scheme == "redis+sentinel" and not path.partition("?")[0]:
-            raise ValueError("redis+sentinel:// needs the name of the service behind the hosts, as in …/mymaster")
+        if scheme.endswith("+sentinel") and not path.partition("?")[0]:
+            raise ValueError(f"{scheme}:// needs the name of the service behind the hosts, as in …/mymaster")
     return url
 
 

@@ -8,15 +8,36 @@ from pathlib import Path
 
 from broker.clock import Now
 from broker.stores import connect
+from broker.stores.cluster import Cluster
 from broker.stores.contract import Store, StoreMisconfigured
 from broker.stores.embedded import socket_path
 from broker.stores.redis import RedisStore
+from broker.stores.sentinel import Sentinels
+from broker.stores.servers import Alone
+from broker.stores.shard import Shard
 
 Factory = Callable[[str, Path | None, Now, Callable[[int], bytes]], Store]
 
 
 def _redis(url: str, _state: Path | None, now: Now, random: Callable[[int], bytes]) -> Store:
-    return RedisStore(connect.opener(url), now=now, random=random)
+    shard = Shard(connect.opener(connect.one(url)), now=now, random=random)
+    return RedisStore(Alone(shard), now=now)
+
+
+def _sentinel(url: str, _state: Path | None, now: Now, random: Callable[[int], bytes]) -> Store:
+    said = connect.several(url, port=26379)
+    if not said.name:
+        raise StoreMisconfigured("the store's URL names no service behind the Sentinels, as in …/mymaster")
+    return RedisStore(Sentinels(said, now=now, random=random), now=now)
+
+
+def _cluster(url: str, _state: Path | None, now: Now, random: Callable[[int], bytes]) -> Store:
+    said = connect.several(url, port=6379)
+    if said.name or said.servers.options.get("db"):
+        raise StoreMisconfigured(
+            "redis+cluster:// takes only hosts and options: a cluster has no name and one database"
+        )
+    return RedisStore(Cluster(said, now=now, random=random), now=now)
 
 
 def _embedded(url: str, state: Path | None, now: Now, random: Callable[[int], bytes]) -> Store:
@@ -32,6 +53,10 @@ BACKENDS: dict[str, Factory] = {
     "redis": _redis,
     "rediss": _redis,
     "unix": _redis,
+    "redis+sentinel": _sentinel,
+    "rediss+sentinel": _sentinel,
+    "redis+cluster": _cluster,
+    "rediss+cluster": _cluster,
     "embedded": _embedded,
 }
 

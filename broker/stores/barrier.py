@@ -5,31 +5,38 @@ connection of its own: when that write is safe, every earlier one is, for a serv
 """
 
 import asyncio
+from collections.abc import Callable
 
 from broker.stores import server
 from broker.stores.contract import StoreUnavailable
 from broker.stores.line import Line, Opener
+from broker.stores.server import Part
 
-_NAME = "sojourn/barrier"
 # Under `appendfsync everysec` the next sync is at most about a second away.
 _SECONDS = 1.25
-# Barriers under way are at least this far apart, so at most `_SECONDS / _PAUSE` connections are in use.
+# While none of them ends, barriers under way are this far apart: `_SECONDS / _PAUSE` connections are in use at most.
 _PAUSE = 0.05
 
 
 class Barrier:
-    """Shared by all who wait: those who come while one is forming go through it together."""
+    """Shared by all who wait: those who come while one is forming go through it together.
 
-    def __init__(self, opener: Opener) -> None:
+    `part`: what the server holds at present.
+    """
+
+    def __init__(self, opener: Opener, part: Callable[[], Part]) -> None:
         self._opener = opener
-        self._forming: dict[bool, asyncio.Task[None]] = {}
-        self._under_way: set[asyncio.Task[None]] = set()
+        self._part = part
+        self._forming: dict[bool, asyncio.Task[str]] = {}
+        self._under_way: set[asyncio.Task[str]] = set()
         self._lines: set[Line] = set()
         self._idle: list[Line] = []
         self._closed = False
 
-    async def passed(self, *, fsync: bool) -> None:
-        """Return when every write answered so far is safe; without `fsync`, on a replica is enough.
+    async def passed(self, *, fsync: bool) -> str:
+        """Return when every write answered so far is safe; the run of the server that says so.
+
+        With `fsync`: synced, and acknowledged by every replica that is known. Without, one of them is enough.
 
         Raises:
             StoreUnavailable: it is not, as far as the server could tell in time.
@@ -40,7 +47,7 @@ class Barrier:
             forming = self._forming[fsync] = asyncio.create_task(self._form(fsync=fsync))
             self._under_way.add(forming)
             forming.add_done_callback(self._under_way.discard)
-        await asyncio.shield(forming)
+        return await asyncio.shield(forming)
 
     async def close(self) -> None:
         """Close every connection; whoever waits gets `StoreUnavailable`."""
@@ -52,29 +59,37 @@ class Barrier:
         if self._closed:
             raise StoreUnavailable("the store is closed")
 
-    async def _form(self, *, fsync: bool) -> None:
-        if len(self._under_way) > 1:
-            await asyncio.sleep(_PAUSE)
+    async def _form(self, *, fsync: bool) -> str:
+        others = self._under_way.difference(self._forming.values())
+        if others:
+            await asyncio.wait(others, timeout=_PAUSE, return_when=asyncio.FIRST_COMPLETED)
         del self._forming[fsync]  # whoever comes from now on needs a later write
         self._refuse_if_closed()
         line = self._idle.pop() if self._idle else Line(self._opener, timeout=_SECONDS + 0.15)
         self._lines.add(line)
         try:
-            await _pass(line, fsync=fsync)
+            run = await self._pass(line, fsync=fsync)
         except BaseException:  # a line that failed may be in its back-off; the next barrier connects at once
             self._lines.discard(line)
             await line.close()
             raise
         self._idle.append(line)
+        return run
 
-
-async def _pass(line: Line, *, fsync: bool) -> None:
-    _, said = await asyncio.gather(line.send("SET", _NAME, "", "PX", 60_000), line.send("INFO"))
-    info = server.fields(said)
-    milliseconds = round(_SECONDS * 1000)
-    if server.replicated(info) and await line.send("WAIT", 1, milliseconds) < 1:
-        raise StoreUnavailable("no replica has acknowledged the write in time")
-    if fsync and server.syncs_on_request(info):
-        synced, _ = await line.send("WAITAOF", 1, 0, milliseconds)
-        if synced < 1:
-            raise StoreUnavailable("the store's append-only file was not synced in time")
+    async def _pass(self, line: Line, *, fsync: bool) -> str:
+        part = self._part()
+        _, said = await asyncio.gather(
+            line.send("SET", part.key("barrier"), "", "PX", 60_000),
+            line.send("INFO", "server", "replication", "persistence"),
+        )
+        info = server.fields(said)
+        milliseconds = round(_SECONDS * 1000)
+        wanted = max(part.replicas, 1 if server.replicated(info) else 0)
+        wanted = wanted if fsync else min(wanted, 1)
+        if wanted and await line.send("WAIT", wanted, milliseconds) < wanted:
+            raise StoreUnavailable(f"fewer than {wanted} replicas have acknowledged the write in time")
+        if fsync and server.syncs_on_request(info):
+            synced, _ = await line.send("WAITAOF", 1, 0, milliseconds)
+            if synced < 1:
+                raise StoreUnavailable("the store's append-only file was not synced in time")
+        return server.run_of(info)

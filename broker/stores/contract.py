@@ -45,6 +45,10 @@ class Epoch:
     replicated: bool = False
 
 
+Moment = tuple[int, ...]
+"""Of a store's `moment`; only equality means anything."""
+
+
 class Store(Protocol):
     """Bytes under keys. Every verb answers or raises `StoreUnavailable` within about 1.5 seconds.
 
@@ -61,7 +65,7 @@ class Store(Protocol):
     async def add(
         self, key: str, value: bytes, *, ttl: timedelta | None = None, indexes: Sequence[IndexEntry] = ()
     ) -> bool:
-        """Write only if absent, and file the key's owner under `indexes`, in one round trip.
+        """Write only if absent, and file the key's owner under `indexes`, in one round trip (two in a cluster).
 
         False means somebody was first (replay, race); then no index entry of this call remains.
         Where an index entry could not be written, the value is deleted again and `StoreUnavailable` raised.
@@ -87,11 +91,15 @@ class Store(Protocol):
     async def unfile(self, index: str, members: Sequence[str]) -> None:
         """Drop members from an index."""
 
-    async def durable(self, *, fsync: bool = True) -> None:
+    def moment(self) -> Moment:
+        """Before the first of some writes, for `durable`: whether the server that took them was replaced meanwhile."""
+
+    async def durable(self, *, since: Moment | None = None, fsync: bool = True) -> None:
         """Return when every write answered so far is as safe as the store's deployment can make it.
 
-        Replicas acknowledged where there are any and, with `fsync`, the append-only file synced where the server can
-        tell (up to a second under `appendfsync everysec`).
+        With `fsync`, every replica that could take over has acknowledged, and the append-only file was synced where the
+        server can tell (up to a second under `appendfsync everysec`). Without, one replica is enough. Raises
+        `StoreUnavailable` also where the server was replaced after the moment `since`: what was written may be gone.
         """
 
     async def epoch(self) -> Epoch:

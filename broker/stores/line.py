@@ -15,13 +15,13 @@ import asyncio
 import contextlib
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, cast
 
 import hiredis
 from redis.asyncio.connection import AbstractConnection
-from redis.exceptions import NoScriptError, ReadOnlyError, RedisError, ResponseError
+from redis.exceptions import AskError, MovedError, NoScriptError, ReadOnlyError, RedisError, ResponseError
 
 from broker.stores.contract import StoreUnavailable
 
@@ -29,8 +29,23 @@ _log = logging.getLogger(__name__)
 
 Argument = str | bytes | int | float
 _Packable = tuple[str | int | float | bytes | memoryview]
-Opener = Callable[[], Awaitable[AbstractConnection]]
-"""Connects, authenticates and inspects. Raises `RedisError`, `OSError` or `StoreUnavailable`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A connection that was authenticated and inspected.
+
+    `run`: names the server's present run, empty where nobody asks. `watch`: waits for as long as the connection may be
+    believed, and then raises.
+    """
+
+    connection: AbstractConnection
+    run: str
+    watch: Callable[[], Coroutine[Any, Any, None]] | None = None
+
+
+Opener = Callable[[], Awaitable[Opened]]
+"""Raises `RedisError`, `OSError` or `StoreUnavailable`."""
 
 # How long a late loop waits for replies that may already be in the socket's buffer before it gives the server up.
 _LATE = 0.05
@@ -39,6 +54,19 @@ _BACKOFF = (0.02, 0.25)  # seconds: first and longest pause between attempts, so
 
 class MissingScript(StoreUnavailable):
     """The server does not know the script of an EVALSHA; nothing was executed."""
+
+
+class Redirected(StoreUnavailable):
+    """Another server of the cluster has the key; nothing was executed.
+
+    `asking`: for this one command, while the slot moves; else the slot belongs to that server from now on.
+    """
+
+    def __init__(self, text: str, slot: int, address: tuple[str, int], *, asking: bool) -> None:
+        super().__init__(text)
+        self.slot = slot
+        self.address = address
+        self.asking = asking
 
 
 @dataclass(slots=True)
@@ -52,10 +80,16 @@ class Line:
     """Sends commands and gives replies as redis-py's parser reads them (RESP2: bytes, int, list, None).
 
     `timeout`: seconds until a command is given up, from queueing to reply. `limit`: commands under way at most.
+    `name`: what is at the other end, for the log.
     """
 
-    def __init__(self, opener: Opener, *, timeout: float = 1.0, limit: int = 8192) -> None:
+    def __init__(self, opener: Opener, *, timeout: float = 1.0, limit: int = 8192, name: str = "the store") -> None:
+        self.run: str | None = None
+        """The run of the server that the line is, or was last, connected to."""
+        self.switches = 0
+        """How often that was another one than before."""
         self._opener = opener
+        self._name = name
         self._timeout = timeout
         self._limit = limit
         self._queued: list[_Command] = []
@@ -113,15 +147,16 @@ class Line:
         pause = _BACKOFF[0]
         while not self._closed:
             started = loop.time()
-            connection = await self._connect()
-            if connection is not None:
+            opened = await self._connect()
+            if opened is not None:
                 try:
-                    lost = await self._serve(connection)
+                    lost = await self._serve(opened)
                 finally:
                     with contextlib.suppress(RedisError, OSError):
                         async with asyncio.timeout(self._timeout):
-                            await connection.disconnect(nowait=not self._closed)  # at the end, TLS says goodbye
-                _log.warning("connection to the store lost: %s", text_of(lost))
+                            # At the end, TLS says goodbye.
+                            await opened.connection.disconnect(nowait=not self._closed)
+                _log.warning("connection to %s lost: %s", self._name, text_of(lost))
                 if isinstance(lost, TimeoutError):
                     # A server that stands still accepts connections all the same: let nobody wait for it again.
                     self._failure = lost
@@ -131,42 +166,47 @@ class Line:
             await asyncio.sleep(pause)  # also for a server that takes connections only to drop them
             pause = min(pause * 2, _BACKOFF[1])
 
-    async def _connect(self) -> AbstractConnection | None:
+    async def _connect(self) -> Opened | None:
         """A connection; where there is none, commands fail with the reason from now on."""
         self._connecting = True
         try:
             async with asyncio.timeout(self._timeout):
-                connection = await self._opener()
+                opened = await self._opener()
         except (RedisError, OSError, StoreUnavailable) as error:
             if self._failure is None:
-                _log.warning("store unavailable: %s", text_of(error))
+                _log.warning("%s is unavailable: %s", self._name, text_of(error))
             self._failure = error
             self._fail(error, queued=True)
             return None
         finally:
             self._connecting = False
         if self._failure is not None:
-            _log.warning("store available again")
+            _log.warning("%s is available again", self._name)
         self._failure = None
-        return connection
+        if self.run not in (None, opened.run):
+            self.switches += 1
+        self.run = opened.run
+        return opened
 
-    async def _serve(self, connection: AbstractConnection) -> Exception:
+    async def _serve(self, opened: Opened) -> Exception:
         """Read and write until the connection is lost; why it was."""
         self._stalled = asyncio.get_running_loop().create_future()
         if self._closed:
             self._break(StoreUnavailable("the store is closed"))
         self._wake.set()
-        reader = asyncio.ensure_future(self._read(connection))
-        writer = asyncio.ensure_future(self._write(connection))
+        work = [self._read(opened.connection), self._write(opened.connection)]
+        if opened.watch is not None:
+            work.append(opened.watch())
+        tasks = [asyncio.ensure_future(each) for each in work]
         try:
-            await asyncio.wait((reader, writer, self._stalled), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((*tasks, self._stalled), return_when=asyncio.FIRST_COMPLETED)
         finally:
             stalled, self._stalled = self._stalled, None
-            reader.cancel()
-            writer.cancel()
-            ends: tuple[BaseException | None, ...] = await asyncio.gather(reader, writer, return_exceptions=True)
+            for task in tasks:
+                task.cancel()
+            ends: list[BaseException | None] = await asyncio.gather(*tasks, return_exceptions=True)
         if stalled.done():
-            ends = (stalled.exception(), *ends)
+            ends.insert(0, stalled.exception())
         return next((end for end in ends if isinstance(end, Exception)), StoreUnavailable("the connection was lost"))
 
     async def _write(self, connection: AbstractConnection) -> None:
@@ -202,8 +242,7 @@ class Line:
             elif refusal is None:
                 waiter.set_result(reply)
             else:
-                kind = MissingScript if isinstance(refusal, NoScriptError) else StoreUnavailable
-                waiter.set_exception(kind(f"the store refused the command: {text_of(refusal)}"))
+                waiter.set_exception(_refused(refusal))
             if isinstance(refusal, ReadOnlyError):
                 raise refusal  # a demoted primary keeps its sockets open
 
@@ -239,6 +278,14 @@ class Line:
         for command in lost:
             if not command.reply.done():
                 command.reply.set_exception(type_of(error)(text_of(error)))
+
+
+def _refused(refusal: ResponseError) -> StoreUnavailable:
+    text = f"the store refused the command: {text_of(refusal)}"
+    if isinstance(refusal, AskError):
+        asking = not isinstance(refusal, MovedError)
+        return Redirected(text, refusal.slot_id, refusal.node_addr, asking=asking)
+    return MissingScript(text) if isinstance(refusal, NoScriptError) else StoreUnavailable(text)
 
 
 def type_of(error: Exception) -> type[StoreUnavailable]:

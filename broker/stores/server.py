@@ -6,6 +6,11 @@ from dataclasses import dataclass
 from broker.stores.contract import StoreMisconfigured, StoreUnavailable
 
 MINIMUM_VERSION = (7, 0)
+_FITTING = {
+    "cluster": "the URL for it begins with redis+cluster://",
+    "sentinel": "the URL for it begins with redis+sentinel:// and names the service that it watches",
+    "standalone": "the URL for it begins with redis://",
+}
 _NO_REPLICATION_ID = "0" * 40
 
 
@@ -16,15 +21,34 @@ def fields(info: bytes) -> dict[str, str]:
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """What of the store one primary holds.
+
+    `slots`: those of a cluster, empty where it holds everything; `tag`: a text that hashes into them. `replicas`: how
+    many are known that may take over, for a server does not count those that it has lost sight of.
+    """
+
+    slots: str = ""
+    tag: str = ""
+    replicas: int = 0
+
+    def key(self, name: str) -> str:
+        """Where the store keeps something of its own that belongs to this server."""
+        return f"sojourn/{name}:{{{self.tag}}}" if self.tag else f"sojourn/{name}"
+
+
+@dataclass(frozen=True, slots=True)
 class Server:
     """One run of one server: `run_id` changes with every start, `replication_id` with every change of the primary.
 
+    `slots`: as in `Part`; those that change hands may have come without their keys.
     `steadfast`: an acknowledged write cannot have been lost by a restart (every write is synced before its answer)
     nor by a failover (no replica exists that could take over).
     """
 
     run_id: str
     replication_id: str
+    slots: str
     steadfast: bool
 
 
@@ -44,24 +68,34 @@ def _version(text: str) -> tuple[int, ...]:
     return tuple(int(part) for part in parts) if all(part.isdecimal() for part in parts) else ()
 
 
-def identify(info: Mapping[str, str], settings: Mapping[bytes, bytes]) -> Server:
+def identify(info: Mapping[str, str], settings: Mapping[bytes, bytes], part: Part) -> Server:
     """The server of INFO's sections server and replication, and `CONFIG GET append*` (empty where forbidden).
 
     Raises:
         StoreUnavailable: it does not name itself.
     """
     try:
-        run_id, replication_id = info["run_id"], info["master_replid"]
+        run_id, replication_id = run_of(info), info["master_replid"]
         alone = info["role"] == "master" and not replicated(info)
         original = info["master_replid2"] == _NO_REPLICATION_ID
     except KeyError as missing:
         raise StoreUnavailable(f"the server's INFO lacks {missing}") from None
     synced = settings.get(b"appendonly") == b"yes" and settings.get(b"appendfsync") == b"always"
-    return Server(run_id, replication_id, steadfast=alone and original and synced)
+    return Server(run_id, replication_id, part.slots, steadfast=alone and original and synced and not part.replicas)
 
 
-def check(info: Mapping[str, str]) -> None:
+def run_of(info: Mapping[str, str]) -> str:
+    """Names the server's present run; `info`: INFO's section server. Raises `StoreUnavailable`: it does not tell."""
+    try:
+        return info["run_id"]
+    except KeyError:
+        raise StoreUnavailable("the server's INFO lacks its run_id") from None
+
+
+def check(info: Mapping[str, str], *, cluster: bool = False) -> None:
     """Refuse a server that would break a promise; `info`: INFO's sections server, memory and replication.
+
+    `cluster`: whether it must be a part of one.
 
     Raises:
         StoreMisconfigured: with what to change.
@@ -70,6 +104,11 @@ def check(info: Mapping[str, str]) -> None:
     version = info.get("valkey_version") or info.get("redis_version", "")
     if _version(version) < MINIMUM_VERSION:
         raise StoreMisconfigured(f"the store's version {version or '(unknown)'} is too old: Redis 7.0 or Valkey needed")
+    mode = info.get("redis_mode") or info.get("server_mode", "standalone")
+    if mode != ("cluster" if cluster else "standalone"):
+        raise StoreMisconfigured(
+            f"the store's server runs in mode {mode}: {_FITTING.get(mode, _FITTING['standalone'])}"
+        )
     limit, policy = info.get("maxmemory"), info.get("maxmemory_policy")
     if limit is None or policy is None:
         raise StoreMisconfigured("the store does not tell its maxmemory-policy: allow the gateway's user INFO")

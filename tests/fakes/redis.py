@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -14,12 +15,18 @@ from typing import Self
 class RedisServer:
     """Started on entry (or by `start`), ended on exit. `settings`: lines of redis.conf, beside or in place of ours.
 
-    By default: append-only file with `appendfsync always`, no snapshots, `noeviction`.
+    By default: append-only file with `appendfsync always`, no snapshots, `noeviction`. `binary`: another than the
+    `redis-server` of the machine.
     """
 
-    def __init__(self, directory: Path, **settings: str) -> None:
+    arguments: Sequence[str] = ()
+
+    def __init__(
+        self, directory: Path, *, password: str | None = None, binary: str | None = None, **settings: str
+    ) -> None:
         self.directory = directory
-        self.password = secrets.token_hex(8)
+        self.password = password or secrets.token_hex(8)
+        self._binary = binary
         self.port = free_port()
         self.settings = {
             "bind": "127.0.0.1",
@@ -48,13 +55,14 @@ class RedisServer:
 
     def start(self) -> None:
         """Start, also again on the same data, and return when it answers."""
-        binary = shutil.which("redis-server")
+        binary = self._binary or shutil.which("redis-server")
         if binary is None:
             raise RuntimeError("redis-server is not installed: apt-get install redis-server")
         self.directory.mkdir(parents=True, exist_ok=True)
         configuration = self.directory / "redis.conf"
         configuration.write_text("".join(f"{name} {value}\n" for name, value in self.settings.items()))
-        self._process = subprocess.Popen([binary, configuration], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        command = [binary, str(configuration), *self.arguments]
+        self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         end = time.monotonic() + 10
         while self.command("PING") != "+PONG":
             if self._process.poll() is not None or time.monotonic() > end:

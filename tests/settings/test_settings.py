@@ -56,6 +56,7 @@ server:
   trusted_proxies: []
 store:
   url: embedded://
+  wait_for_replica: false
 keys:
   master: null
   rotate_every: 30d
@@ -138,6 +139,8 @@ proxy:
         "unix://:secret@/run/redis.sock",
         "redis+sentinel://H1:26379,H2:26379/mymaster",
         "redis+cluster://u:p@H1:6379,H2:6379",
+        "rediss+cluster://u:p@H1:6379,H2:6379?ssl_ca_certs=/ca.pem",
+        "rediss+sentinel://H1:26379,H2:26379/mymaster/3?sentinel_password=p",
     ],
 )
 def test_store_urls(tmp_path: Path, url: str) -> None:

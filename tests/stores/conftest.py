@@ -11,6 +11,7 @@ from broker.stores import open_store
 from broker.stores.contract import Store
 from broker.stores.embedded import EmbeddedServer
 from tests.fakes.clock import Clock
+from tests.fakes.deployments import RedisCluster, SentinelTrio
 from tests.fakes.redis import RedisServer
 
 OpenStore = Callable[[str], Store]
@@ -39,6 +40,18 @@ def packaged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServe
         server.start()
     yield server
     server.stop()
+
+
+@pytest.fixture(scope="session")
+def shared_trio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SentinelTrio]:
+    with SentinelTrio(tmp_path_factory.mktemp("trio")) as trio:
+        yield trio
+
+
+@pytest.fixture(scope="session")
+def shared_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisCluster]:
+    with RedisCluster(tmp_path_factory.mktemp("cluster")) as cluster:
+        yield cluster
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 import pytest
 
 from broker.stores.embedded import EmbeddedServer
+from tests.fakes.deployments import RedisCluster, SentinelTrio
 from tests.fakes.redis import RedisServer
 from tests.stores.conformance import StoreConformance
 from tests.stores.raw import command
@@ -27,3 +28,18 @@ class TestPackagedServer(StoreConformance):
     def url(self, packaged: EmbeddedServer) -> str:
         command(packaged.url, "FLUSHALL")
         return packaged.url
+
+
+class TestSentinel(StoreConformance):
+    @pytest.fixture
+    def url(self, shared_trio: SentinelTrio) -> str:
+        command(shared_trio.primary.url, "FLUSHALL")
+        return shared_trio.url
+
+
+class TestCluster(StoreConformance):
+    @pytest.fixture
+    def url(self, shared_cluster: RedisCluster) -> str:
+        for primary in shared_cluster.primaries:
+            command(primary.url, "FLUSHALL")
+        return shared_cluster.url
