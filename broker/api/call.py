@@ -82,6 +82,9 @@ class Call:
                     await self.services.sessions.discard(session)
                 except StoreUnavailable as outage:
                     log.error("a session that was never handed out stays until it expires: %s", outage)
+            # Its frames hold the request and, in a circle, the error itself: a body of 10 MB would stay until the
+            # collector comes, and so would those of a hundred refusals more.
+            error.__traceback__ = error.__cause__ = error.__context__ = None
         for session in self.minted if error is None else ():
             telemetry.SESSIONS_MINTED.labels(session.kind.value).inc()
         return error

@@ -2,12 +2,15 @@
 
 import contextlib
 import http.client
+import re
 import socket
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from tests.end_to_end.test_operations import children
 from tests.end_to_end.world import ALICE
 from tests.gateway import Gateway
 
@@ -56,3 +59,20 @@ def test_bodies_that_arrive_share_what_room_there_is(gateway: Gateway) -> None:
     while large(gateway, 9_000_000) == 503:
         assert time.monotonic() < deadline
         time.sleep(0.1)
+
+
+def test_a_refusal_lets_go_of_its_body(gateway: Gateway) -> None:
+    assert gateway.process is not None
+    (worker,) = children(gateway.process.pid)["sojourn"]
+    large(gateway, SIZE)
+    before = resident(worker)
+    for _ in range(30):
+        assert large(gateway, SIZE) == 400
+    assert resident(worker) < before + 100_000
+
+
+def resident(process: int) -> int:
+    """KB of memory that it holds."""
+    found = re.search(r"VmRSS:\s*([0-9]+)", Path(f"/proc/{process}/status").read_text())
+    assert found is not None
+    return int(found[1])
