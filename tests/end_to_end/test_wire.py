@@ -40,6 +40,13 @@ def post(gateway: Gateway, parameters: Any, headers: dict[str, str] | None = Non
     return send(gateway, "POST", f"/{query}", body.encode(), dict(request.prepare().headers))
 
 
+def signature(gateway: Gateway, body: bytes) -> dict[str, str]:
+    """The headers that sign a POST of this body."""
+    request = AWSRequest("POST", f"{gateway.url}/", data=body, headers=FORM)
+    SigV4Auth(KEYS, "sts", "us-east-1").add_auth(request)
+    return {name: request.headers[name] for name in ("Authorization", "X-Amz-Date")}
+
+
 def presigned(gateway: Gateway, action: str = "GetCallerIdentity", expires: int = 60) -> str:
     """A presigned URL's path and query."""
     request = AWSRequest("GET", f"{gateway.url}/?Action={action}&Version=2011-06-15")
@@ -163,6 +170,20 @@ def test_bodies_are_bounded(gateway: Gateway) -> None:
     assert (status, body) == (413, b"")
     status, _, body = send(gateway, "POST", "/", b"A" * 10_000_001, FORM | {"Authorization": "AWS4-HMAC-SHA256 x"})
     assert (status, body) == (413, b"")
+
+
+def test_a_long_form_is_read_for_who_signed_it_alone(gateway: Gateway) -> None:
+    long = {"Action": "GetCallerIdentity", "Version": "2011-06-15", "Long": "A" * 1_000_001}
+    status, _, body = post(gateway, long)
+    assert (status, code(body)) == (400, "ValidationError")
+    assert "'Long' is not one that this action takes" in ET.fromstring(body).findtext("{*}Error/{*}Message", "")
+    broken = b"%zz" * 400_000
+    for headers, refusal in (
+        ({"Authorization": "AWS4-HMAC-SHA256 x"}, "IncompleteSignature"),
+        (signature(gateway, b"another body"), "SignatureDoesNotMatch"),
+        (signature(gateway, broken), "MalformedQueryString"),
+    ):
+        assert code(send(gateway, "POST", "/", broken, FORM | headers)[2]) == refusal
 
 
 def test_a_good_request_does_not_open_the_connection_for_a_bad_one(gateway: Gateway) -> None:
