@@ -4,7 +4,9 @@ import configparser
 import http.client
 import json
 import os
+import ssl
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import SplitResult, urlencode, urlsplit
 
@@ -88,10 +90,34 @@ def call(
     return _answer(endpoint, parts, "/", body, headers, action)
 
 
-def post(endpoint: str, path: str, fields: Mapping[str, str], *, answer: str) -> dict[str, Any]:
+def post(
+    endpoint: str, path: str, fields: Mapping[str, str], *, answer: str, context: ssl.SSLContext | None = None
+) -> dict[str, Any]:
     """Send a form to a path of the gateway, unsigned; the result element of `answer`. Raises as `call`."""
     parts = require_address(endpoint)
-    return _answer(endpoint, parts, parts.path.rstrip("/") + path, urlencode(fields).encode(), _FORM, answer)
+    body = urlencode(fields).encode()
+    return _answer(endpoint, parts, parts.path.rstrip("/") + path, body, _FORM, answer, context)
+
+
+def tls(certificate: Path | None = None, key: Path | None = None) -> ssl.SSLContext:
+    """The client's side of TLS, perhaps with a certificate; `AWS_CA_BUNDLE` stands in for the system's authorities.
+
+    Raises:
+        ClickException: a file cannot be used.
+    """
+    bundle = os.environ.get("AWS_CA_BUNDLE") or None
+    try:
+        context = ssl.create_default_context(cafile=bundle)
+    except OSError as error:
+        raise click.ClickException(f"AWS_CA_BUNDLE names a file that cannot be used: {bundle}") from error
+    if certificate is not None:
+        try:
+            context.load_cert_chain(certificate, key, password=lambda: "")
+        except (OSError, ValueError) as error:
+            raise click.ClickException(
+                f"{certificate} and its key must be PEM files that belong together, without a password"
+            ) from error
+    return context
 
 
 def require_address(endpoint: str) -> SplitResult:
@@ -103,12 +129,23 @@ def require_address(endpoint: str) -> SplitResult:
 
 
 def _answer(
-    endpoint: str, parts: SplitResult, path: str, body: bytes, headers: Mapping[str, str], action: str
+    endpoint: str,
+    parts: SplitResult,
+    path: str,
+    body: bytes,
+    headers: Mapping[str, str],
+    action: str,
+    context: ssl.SSLContext | None = None,
 ) -> dict[str, Any]:
     if parts.hostname is None:
         raise click.BadParameter(f"{endpoint} names no host", param_hint="--endpoint")
-    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-    connection = kind(parts.hostname, parts.port, timeout=_TIMEOUT)
+    if parts.scheme == "https":
+        secure = context if context is not None else tls()
+        connection: http.client.HTTPConnection = http.client.HTTPSConnection(
+            parts.hostname, parts.port, timeout=_TIMEOUT, context=secure
+        )
+    else:
+        connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=_TIMEOUT)
     try:
         connection.request("POST", path, body, {**headers, "Accept": "application/json"})
         answer = connection.getresponse()

@@ -149,7 +149,7 @@ def account(machine: Holder) -> dict[str, Any]:
     }
 
 
-def write_world(directory: Path, authorities: Authorities, machine: Holder, **server: Any) -> Path:
+def write_world(directory: Path, authorities: Authorities, account: Any, **server: Any) -> Path:
     """The configuration; the file of the authority of the gateway's own certificate."""
     directory.mkdir(parents=True, exist_ok=True)
     authorities.server.issue("localhost", alternatives=[x509.DNSName("localhost")], usages=(SERVER,)).files(
@@ -164,7 +164,7 @@ def write_world(directory: Path, authorities: Authorities, machine: Holder, **se
     }.items():
         (directory / file).write_bytes(content)
     tls = {"certificate": "server.pem", "private_key": "server.key", "client_ca": "clients.pem"}
-    write_configuration(directory, {"dev": account(machine)}, {"server": {"tls": tls, **server}})
+    write_configuration(directory, {"dev": account}, {"server": {"tls": tls, **server}})
     return directory / "authority.pem"
 
 

@@ -1,10 +1,9 @@
-"""AssumeRoleWithCertificate at a gateway that serves TLS, by urllib, curl and MinIO's own client."""
+"""AssumeRoleWithCertificate at a gateway that serves TLS: who gets a role, who does not, and until when."""
 
 import hashlib
 import http.client
 import json
 import ssl
-import subprocess
 import time
 import urllib.error
 import urllib.parse
@@ -14,15 +13,13 @@ from pathlib import Path
 from typing import Any, Self
 
 import pytest
-import urllib3
-import yaml
 from cryptography import x509
-from minio.credentials.providers import CertificateIdentityProvider
 
 from tests.end_to_end.certificate_world import (
     ACTION,
     OPERATOR,
     Authorities,
+    account,
     assume,
     build_machine,
     keys,
@@ -30,7 +27,7 @@ from tests.end_to_end.certificate_world import (
     write_world,
 )
 from tests.end_to_end.refusals import refused
-from tests.end_to_end.unsigned_client import NS, Refusal, ask
+from tests.end_to_end.unsigned_client import Refusal, ask
 from tests.end_to_end.world import DEV, role_arn
 from tests.fakes.certificates import HOUR, SERVER, CertificateAuthority, Holder, name
 from tests.fakes.redis import RedisServer
@@ -39,6 +36,7 @@ from tests.gateway import Gateway, running
 AUTHORITIES = Authorities()
 BRANCH = CertificateAuthority("Branch", parent=AUTHORITIES.machines)
 MACHINE = build_machine(AUTHORITIES.machines)
+ACCOUNT = account(MACHINE)
 OTHER = AUTHORITIES.machines.issue(
     name("build-8", ORGANIZATION_NAME="Other", ORGANIZATIONAL_UNIT_NAME="build", COUNTRY_NAME="de"),
     alternatives=[
@@ -55,7 +53,7 @@ SECOND = timedelta(seconds=1)
 @pytest.fixture(scope="module")
 def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     directory: Path = tmp_path_factory.mktemp("gateway")
-    authority = write_world(directory, AUTHORITIES, MACHINE)
+    authority = write_world(directory, AUTHORITIES, ACCOUNT)
     (directory / "machines.crl").write_bytes(
         AUTHORITIES.machines.revocation_list() + BRANCH.revocation_list(begins=-2 * HOUR)
     )
@@ -145,9 +143,9 @@ class TestWhoIsRefused:
         ],
     )
     def test_past_the_handshake(self, gateway: Gateway, holder: Holder, reason: str) -> None:
-        for role in ("by-cn", "guests", "no-such-role"):
+        for named in ("by-cn", "guests", "no-such-role"):
             with pytest.raises(Refusal) as refusal:
-                assume(gateway, holder, role)
+                assume(gateway, holder, named)
             assert (refusal.value.status, refusal.value.code) == (400, "InvalidIdentityToken")
             assert refusal.value.message.startswith("The certificate is not accepted: it must come from an authority")
             assert gateway.audit[-1]["additionalEventData"]["reason"] == reason
@@ -184,9 +182,9 @@ class TestWhoIsRefused:
             ask(gateway, ACTION, {"RoleArn": role_arn("by-cn", DEV)}, headers=headers)
 
     def test_roles_that_are_not_there_or_not_for_machines(self, gateway: Gateway) -> None:
-        for role in ("no-such-role", "people", "guests"):
+        for named in ("no-such-role", "people", "guests"):
             with pytest.raises(Refusal) as refusal:
-                assume(gateway, MACHINE, role)
+                assume(gateway, MACHINE, named)
             assert (refusal.value.status, refusal.value.code) == (403, "AccessDenied")
 
     def test_parameters_that_nobody_knows(self, gateway: Gateway) -> None:
@@ -200,9 +198,9 @@ class TestWhoVouches:
     def test_where_several_do_one_must_be_named(self, gateway: Gateway) -> None:
         guest = AUTHORITIES.guests.issue("visitor")
         assert assume(gateway, guest, "guests")["Arn"].endswith("guests/visitor")
-        for role in ("both", "by-cn", "no-such-role"):
+        for named in ("both", "by-cn", "no-such-role"):
             with pytest.raises(Refusal) as refusal:
-                assume(gateway, guest, role)
+                assume(gateway, guest, named)
             assert (refusal.value.status, refusal.value.code) == (400, "ValidationError")
             for provider in ("guests", "visitors"):
                 assert provider_arn(provider) in refusal.value.message
@@ -258,16 +256,16 @@ class TestConnections:
         context.minimum_version = context.maximum_version = version
         with Connection(gateway, context) as first:
             assert first.ask("by-issuer")[0] == 200
-            session = first.socket.session
-        with Connection(gateway, context, session=session) as second:
-            assert second.ask("by-issuer")[0] == 200
-            assert second.socket.session_reused == (version is ssl.TLSVersion.TLSv1_2)
+            # While the first one is open: one that ends without a farewell takes its session with it.
+            with Connection(gateway, context, session=first.socket.session) as second:
+                assert second.ask("by-issuer")[0] == 200
+                assert second.socket.session_reused == (version is ssl.TLSVersion.TLSv1_2)
 
     def test_others_need_no_certificate(self, gateway: Gateway) -> None:
         assert whoami(gateway, OPERATOR)["Arn"] == f"arn:aws:iam::{DEV}:user/operator"
 
     def test_a_proxy_s_own_certificate_is_nobody_s(self, tmp_path: Path, redis: RedisServer) -> None:
-        authority = write_world(tmp_path, AUTHORITIES, MACHINE, trusted_proxies=["127.0.0.0/8"])
+        authority = write_world(tmp_path, AUTHORITIES, ACCOUNT, trusted_proxies=["127.0.0.0/8"])
         with (
             running(Gateway(tmp_path, store=redis.url, authority=authority)) as gateway,
             pytest.raises(Refusal, match="403 MissingAuthenticationToken"),
@@ -275,7 +273,7 @@ class TestConnections:
             assume(gateway, MACHINE, "by-cn")
 
     def test_without_tls(self, tmp_path: Path, redis: RedisServer) -> None:
-        write_world(tmp_path, AUTHORITIES, MACHINE)
+        write_world(tmp_path, AUTHORITIES, ACCOUNT)
         (tmp_path / "sojourn.yaml").write_text("")
         with running(Gateway(tmp_path, store=redis.url)) as gateway:
             with pytest.raises(Refusal, match=r"403 MissingAuthenticationToken .* call over HTTPS"):
@@ -285,7 +283,7 @@ class TestConnections:
 
 class TestRevocation:
     def test_a_new_list_counts_on_open_connections(self, tmp_path: Path, redis: RedisServer) -> None:
-        authority = write_world(tmp_path, AUTHORITIES, MACHINE)
+        authority = write_world(tmp_path, AUTHORITIES, ACCOUNT)
         machines, file = AUTHORITIES.machines, tmp_path / "machines.crl"
         with running(Gateway(tmp_path, store=redis.url, authority=authority, workers=2)) as gateway:
             with Connection(gateway, tls(gateway, MACHINE)) as connection:
@@ -339,41 +337,6 @@ class TestRecord:
             gateway.client(credentials=assume(gateway, MACHINE, "by-cn")).decode_authorization_message(
                 EncodedMessage=message
             )
-
-
-class TestClients:
-    def test_curl(self, gateway: Gateway, tmp_path: Path) -> None:
-        certificate, key = MACHINE.files(tmp_path)
-        form = {"Action": ACTION, "Version": "2011-06-15", "RoleArn": role_arn("by-cn", DEV)}
-        command = ["curl", "-sS", "--cert", certificate, "--key", key, "--cacert", gateway.authority, gateway.url]
-        for each in form.items():
-            command += ["-d", "=".join(each)]
-        done = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=30, check=True)
-        assert f'<{ACTION}Response xmlns="{NS[1:-1]}">' in done.stdout
-        assert "assumed-role/by-cn/build-7" in done.stdout
-
-    def test_minio_s(self, tmp_path: Path, redis: RedisServer) -> None:
-        authority = write_world(tmp_path, AUTHORITIES, MACHINE)
-        certificate, key = AUTHORITIES.guests.issue("visitor").files(tmp_path)
-        file = tmp_path / "accounts" / "dev.yaml"
-        account = yaml.safe_load(file.read_text())
-        account["CertificateProviders"].pop()
-        account["Roles"] = [each for each in account["Roles"] if each["RoleName"] != "both"]
-        file.write_text(yaml.safe_dump(account))
-        pool = urllib3.PoolManager(cert_file=str(certificate), key_file=str(key), ca_certs=str(authority))
-        with running(Gateway(tmp_path, store=redis.url, authority=authority)) as gateway:
-            # Its check of the arguments wants a flag where it documents a path.
-            found = CertificateIdentityProvider(
-                sts_endpoint=gateway.url,
-                cert_file=False,  # type: ignore[arg-type]
-                http_client=pool,
-            ).retrieve()
-            credentials = {
-                "AccessKeyId": found.access_key,
-                "SecretAccessKey": found.secret_key,
-                "SessionToken": found.session_token or "",
-            }
-            assert whoami(gateway, credentials)["Arn"].endswith("assumed-role/guests/visitor")
 
 
 def tls(gateway: Gateway, holder: Holder) -> ssl.SSLContext:
