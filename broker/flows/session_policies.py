@@ -19,21 +19,12 @@ def compiled(text: str) -> Policy:
     return parse(text, Kind.SESSION, name="session policy", source_type="session")
 
 
-def check_document(text: str | None) -> None:
-    """Raises `MalformedPolicyDocument` with every fault and its place."""
-    if text is None:
-        return
-    try:
-        compiled(text)
-    except PolicyError as error:
-        raise MalformedPolicyDocument("; ".join(str(fault) for fault in error.faults)) from error
-
-
-def weigh(snapshot: Snapshot, policy: str | None, arns: Sequence[str], tags: Mapping[str, str]) -> int | None:
-    """Percent of the space that policies and tags use, None where nothing was passed.
+def check(snapshot: Snapshot, policy: str | None, arns: Sequence[str]) -> None:
+    """The length first: reading a hundred thousand characters would hold up everybody for a good part of a second.
 
     Raises:
-        PackedPolicyTooLarge: past the limit on plain characters, or over 100 percent.
+        PackedPolicyTooLarge: past the limit on plain characters.
+        MalformedPolicyDocument: with every fault and its place.
     """
     limit = snapshot.settings.sts.session_policy_characters
     characters = len(policy or "") + sum(len(arn) for arn in arns)
@@ -42,7 +33,29 @@ def weigh(snapshot: Snapshot, policy: str | None, arns: Sequence[str], tags: Map
             f"The session policies have {characters} characters, at most {limit} are accepted: "
             "pass a smaller policy or fewer policy ARNs."
         )
-    return _packed_size(policy, arns, tags)
+    if policy is None:
+        return
+    try:
+        compiled(policy)
+    except PolicyError as error:
+        raise MalformedPolicyDocument("; ".join(str(fault) for fault in error.faults)) from error
+
+
+def packed_size(policy: str | None, arns: Sequence[str], tags: Mapping[str, str]) -> int | None:
+    """Percent of the space that policies and tags use, None where nothing was passed.
+
+    Raises `PackedPolicyTooLarge` for over 100 percent.
+    """
+    if policy is None and not arns and not tags:
+        return None
+    parts = [policy or "", *arns, *(f"{key}={value}" for key, value in tags.items())]
+    packed = len(zlib.compress("\n".join(parts).encode()))
+    percent = -(-100 * packed // _PACKED_BYTES)
+    if percent > 100:
+        what = "Packed policy" if policy is not None or arns else "Packed size of session tags"
+        advice = ", please use smaller policy." if what == "Packed policy" else "."
+        raise PackedPolicyTooLarge(f"{what} consumes {percent}% of allotted space{advice}")
+    return percent
 
 
 def require_attachable(snapshot: Snapshot, account: str, arns: Sequence[str]) -> None:
@@ -59,16 +72,3 @@ def documents(policy: str | None, arns: Sequence[str]) -> tuple[str, ...] | None
     if policy is None:
         return () if arns else None
     return (policy,)
-
-
-def _packed_size(policy: str | None, arns: Sequence[str], tags: Mapping[str, str]) -> int | None:
-    if policy is None and not arns and not tags:
-        return None
-    parts = [policy or "", *arns, *(f"{key}={value}" for key, value in tags.items())]
-    packed = len(zlib.compress("\n".join(parts).encode()))
-    percent = -(-100 * packed // _PACKED_BYTES)
-    if percent > 100:
-        what = "Packed policy" if policy is not None or arns else "Packed size of session tags"
-        advice = ", please use smaller policy." if what == "Packed policy" else "."
-        raise PackedPolicyTooLarge(f"{what} consumes {percent}% of allotted space{advice}")
-    return percent

@@ -140,10 +140,10 @@ class Asked:
     @classmethod
     def of(cls, snapshot: Snapshot, asker: Asker, wire: Wire, request: RoleRequest, now: datetime) -> "Asked":
         """Raises for what contradicts itself, whatever the policies say."""
-        session_policies.check_document(request.policy)
+        session_policies.check(snapshot, request.policy, request.policy_arns)
         session_tags = tags.combine(request.tags, request.transitive_tag_keys, asker.session)
         source_identity = _source_identity(request, asker.session)
-        packed_size = session_policies.weigh(snapshot, request.policy, request.policy_arns, session_tags.all)
+        packed_size = session_policies.packed_size(request.policy, request.policy_arns, session_tags.all)
         role = snapshot.role(request.role_arn)
         account = Arn.parse(request.role_arn).account
 

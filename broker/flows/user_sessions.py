@@ -65,9 +65,9 @@ async def federation_token(
         AccessDenied, MalformedPolicyDocument, PackedPolicyTooLarge, InvalidParameterValue, ValidationError.
     """
     user = _user(caller)
-    session_policies.check_document(policy)
+    session_policies.check(snapshot, policy, policy_arns)
     session_tags = combine_tags(tags)
-    packed_size = session_policies.weigh(snapshot, policy, policy_arns, session_tags)
+    packed_size = session_policies.packed_size(policy, policy_arns, session_tags)
     subject = arn.federated_user(user.account, name, snapshot.settings.sts.partition)
 
     now = services.now()

@@ -295,6 +295,11 @@ class TestSessionPolicies:
         with refused("PackedPolicyTooLarge"):
             assume(alice, "open", Policy=self.POLICY + " " * (padding + 1))
 
+    def test_what_is_too_long_is_not_read(self, alice: Any) -> None:
+        """Reading it takes a good part of a second, and whoever has a token of a public issuer may send it."""
+        with refused("PackedPolicyTooLarge"):
+            assume(alice, "open", Policy="[" * 131_072)
+
     def test_policy_arns_ten_and_eleven(self, alice: Any) -> None:
         reader = [{"arn": f"arn:aws:iam::{PROD}:policy/reader"}]
         assume(alice, "open", PolicyArns=reader * 10)
