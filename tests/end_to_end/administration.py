@@ -4,6 +4,7 @@ import base64
 import http.client
 import json
 import secrets
+import subprocess
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlencode
@@ -11,9 +12,10 @@ from urllib.parse import urlencode
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
+from botocore.exceptions import ClientError
 
 from tests.end_to_end.world import DEV, EVERYTHING, PROD, allow, deny, inline, new_key, role
-from tests.gateway import Gateway
+from tests.gateway import SOJOURN, Gateway, clean_environment
 
 MANAGEMENT = "777788889999"
 ALICE, BOB, AUDITOR, ADMIN, NARROW, CHIEF = (
@@ -102,3 +104,23 @@ def administer(gateway: Gateway, keys: Mapping[str, str], action: str, **paramet
     if answer.status != 200:
         raise Refused(answer.status, content["Error"]["Code"], content["Error"].get("Message", ""))
     return content[f"{action}Response"][f"{action}Result"]
+
+
+def lives(gateway: Gateway, credentials: Any) -> bool:
+    """Whether credentials are good; they have been."""
+    try:
+        gateway.client(credentials=credentials).get_caller_identity()
+    except ClientError as error:
+        assert error.response["Error"]["Code"] == "InvalidClientTokenId"
+        return False
+    return True
+
+
+def sojourn(gateway: Gateway, keys: Any, *words: str) -> subprocess.CompletedProcess[str]:
+    """A command of an administrator."""
+    environment = clean_environment() | {
+        "AWS_ACCESS_KEY_ID": keys["AccessKeyId"],
+        "AWS_SECRET_ACCESS_KEY": keys["SecretAccessKey"],
+        "AWS_ENDPOINT_URL_STS": gateway.url,
+    }
+    return subprocess.run([SOJOURN, *words], capture_output=True, text=True, timeout=60, env=environment)

@@ -1,5 +1,6 @@
 """What the reverse-proxy doors know of an object service and a web service, and clients of the former."""
 
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -7,9 +8,9 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from tests.end_to_end.resource_world import ALICE
+from tests.end_to_end.resource_world import ALICE, with_issuer
 from tests.end_to_end.world import role_arn
-from tests.gateway import Gateway
+from tests.gateway import Gateway, write_configuration
 
 S3 = "arn:aws:s3:::{bucket}/{key}"
 
@@ -40,6 +41,12 @@ def rules(host: str) -> list[dict[str, Any]]:
             "resource": "arn:aws:s3::{account}:b/x",
         },
     ]
+
+
+def configure(directory: Path, issuer: str) -> None:
+    """Write a gateway's configuration: resource servers' world, whose proxies and object service are on loopback."""
+    settings = {"proxy": {"rules": rules("127.0.0.1")}, "server": {"trusted_proxies": ["127.0.0.0/8"]}}
+    write_configuration(directory, with_issuer(issuer), settings)
 
 
 def session(gateway: Gateway, team: str) -> dict[str, str]:

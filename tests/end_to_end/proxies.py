@@ -12,20 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.deploy.files import replaced
 from tests.gateway import free_port
 
-DEPLOY = Path(__file__).parents[2] / "deploy"
 GATEWAY, SERVICE = "127.0.0.1:8080", "127.0.0.1:9000"
 WITHIN = 20.0
-
-
-def _replaced(name: str, *pairs: tuple[str, str]) -> str:
-    """A file of `deploy/` with other words in it, each of which must be there."""
-    text = (DEPLOY / name).read_text()
-    for old, new in pairs:
-        assert old in text, f"{name} lacks {old}"
-        text = text.replace(old, new)
-    return text
 
 
 def _installed(name: str) -> str:
@@ -69,7 +60,7 @@ def nginx(directory: Path, gateway: int, service: int) -> Iterator[str]:
     """In front of `service`, with the gateway's verdict (ports); the URL."""
     port = free_port()
     kept = [f"{kind}_temp_path {directory}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")]
-    text = _replaced(
+    text = replaced(
         "nginx.conf",
         (GATEWAY, f"127.0.0.1:{gateway}"),
         (SERVICE, f"127.0.0.1:{service}"),
@@ -89,8 +80,8 @@ def nginx(directory: Path, gateway: int, service: int) -> Iterator[str]:
 def traefik(directory: Path, gateway: int, service: int) -> Iterator[str]:
     """As `nginx`."""
     port = free_port()
-    static = _replaced("traefik.yaml", ('address: ":80"', f'address: "127.0.0.1:{port}"'))
-    routes = _replaced("traefik-routes.yaml", (GATEWAY, f"127.0.0.1:{gateway}"), (SERVICE, f"127.0.0.1:{service}"))
+    static = replaced("traefik.yaml", ('address: ":80"', f'address: "127.0.0.1:{port}"'))
+    routes = replaced("traefik-routes.yaml", (GATEWAY, f"127.0.0.1:{gateway}"), (SERVICE, f"127.0.0.1:{service}"))
     (directory / "traefik.yaml").write_text(static)
     (directory / "traefik-routes.yaml").write_text(routes)
     command = [_installed("traefik"), "--configFile=traefik.yaml"]
@@ -102,7 +93,7 @@ def traefik(directory: Path, gateway: int, service: int) -> Iterator[str]:
 def envoy(directory: Path, gateway: int, service: int) -> Iterator[str]:
     """As `nginx`."""
     port = free_port()
-    text = _replaced(
+    text = replaced(
         "envoy.yaml",
         ("address: 0.0.0.0, port_value: 80}", f"address: 127.0.0.1, port_value: {port}}}"),
         (f"http://{GATEWAY}", f"http://127.0.0.1:{gateway}"),

@@ -13,13 +13,13 @@ from botocore import UNSIGNED
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from tests.end_to_end.administration import ACCOUNTS, ADMIN, ALICE, CHIEF, SETTINGS, administer
+from tests.end_to_end.administration import ACCOUNTS, ADMIN, ALICE, CHIEF, SETTINGS, administer, lives, sojourn
 from tests.end_to_end.federated_world import trusting
 from tests.end_to_end.world import PROD, role, role_arn
 from tests.fakes.background import Background
 from tests.fakes.issuer import AUDIENCE, FakeIssuer
 from tests.fakes.redis import RedisServer
-from tests.gateway import SOJOURN, Gateway, clean_environment, running, write_configuration
+from tests.gateway import Gateway, running, write_configuration
 
 RESTORE = Path(__file__).parents[2] / "deploy" / "store-from-dump"
 DEPLOY = f"arn:aws:iam::{PROD}:role/ci/deploy"
@@ -45,15 +45,6 @@ def assume(gateway: Gateway, name: str) -> dict[str, str]:
     answer = gateway.client(credentials=ALICE).assume_role(RoleArn=DEPLOY, RoleSessionName=name)
     credentials: dict[str, str] = answer["Credentials"]
     return credentials
-
-
-def lives(gateway: Gateway, credentials: dict[str, str]) -> bool:
-    try:
-        gateway.client(credentials=credentials).get_caller_identity()
-    except ClientError as error:
-        assert error.response["Error"]["Code"] == "InvalidClientTokenId"
-        return False
-    return True
 
 
 def redeem(gateway: Gateway, token: str) -> None:
@@ -108,13 +99,7 @@ def test_a_store_restored_from_a_dump_knows_what_the_dump_knew(tmp_path: Path, i
             with pytest.raises(ClientError):
                 redeem(gateway, token)
 
-        environment = clean_environment() | {
-            "AWS_ACCESS_KEY_ID": CHIEF["AccessKeyId"],
-            "AWS_SECRET_ACCESS_KEY": CHIEF["SecretAccessKey"],
-            "AWS_ENDPOINT_URL_STS": first.url,
-        }
-        command = [str(SOJOURN), "keys", "rotate", "--end-sessions"]
-        subprocess.run(command, check=True, capture_output=True, timeout=60, env=environment)
+        assert sojourn(first, CHIEF, "keys", "rotate", "--end-sessions").returncode == 0
         for gateway in (first, second):
             assert [lives(gateway, each) for each in (before, revoked)] == [False, False]
             assert not kids(gateway) & known

@@ -10,9 +10,8 @@ from urllib.parse import urlencode
 
 import pytest
 import redis as redis_client
-from botocore.exceptions import ClientError
 
-from tests.end_to_end.administration import ACCOUNTS, ADMIN, ALICE, AUDITOR, SETTINGS, administer, signed
+from tests.end_to_end.administration import ACCOUNTS, ADMIN, ALICE, AUDITOR, SETTINGS, administer, lives, signed
 from tests.end_to_end.world import PROD, role_arn
 from tests.fakes.redis import RedisServer
 from tests.gateway import Gateway, running, write_configuration
@@ -77,15 +76,6 @@ def post(gateway: Gateway, path: str, body: str, headers: Mapping[str, str]) -> 
         return answer.status, json.loads(answer.read())
     finally:
         connection.close()
-
-
-def lives(gateway: Gateway, credentials: Any) -> bool:
-    try:
-        gateway.client(credentials=credentials).get_caller_identity()
-    except ClientError as error:
-        assert error.response["Error"]["Code"] == "InvalidClientTokenId"
-        return False
-    return True
 
 
 def active(gateway: Gateway, token: str) -> bool:

@@ -10,14 +10,14 @@ from urllib.request import urlopen
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.end_to_end.proxied_world import forbidden, rules, s3, session
+from tests.end_to_end.proxied_world import configure, forbidden, s3, session
 from tests.end_to_end.proxies import PROXIES
-from tests.end_to_end.resource_world import ALICE, BOUNDED, bearer, presigned, signed, with_issuer
+from tests.end_to_end.resource_world import ALICE, BOUNDED, bearer, presigned, signed
 from tests.end_to_end.world import DEV, PROD
 from tests.fakes.background import Background
 from tests.fakes.issuer import FakeIssuer
 from tests.fakes.objects import ObjectService
-from tests.gateway import Gateway, free_port, running, write_configuration
+from tests.gateway import Gateway, free_port, running
 
 REFUSED = (401, 403)
 
@@ -32,8 +32,7 @@ def issuer() -> Iterator[FakeIssuer]:
 @pytest.fixture(scope="module")
 def gateway(tmp_path_factory: pytest.TempPathFactory, issuer: FakeIssuer) -> Iterator[Gateway]:
     directory: Path = tmp_path_factory.mktemp("proxied")
-    settings = {"proxy": {"rules": rules("127.0.0.1")}, "server": {"trusted_proxies": ["127.0.0.0/8"]}}
-    write_configuration(directory, with_issuer(issuer.url), settings)
+    configure(directory, issuer.url)
     with running(Gateway(directory)) as gateway:
         yield gateway
 

@@ -15,8 +15,8 @@ from botocore.awsrequest import AWSRequest
 from broker.api.authz.mapping import Asked, Rules
 from broker.settings.model import ProxyRule
 from broker.sigv4 import HttpRequest
-from tests.end_to_end.proxied_world import rules, session
-from tests.end_to_end.resource_world import ACCOUNTS, ALICE, bearer, keys_of, presigned, signed, with_issuer
+from tests.end_to_end.proxied_world import configure, rules, session
+from tests.end_to_end.resource_world import ACCOUNTS, ALICE, bearer, keys_of, presigned, signed
 from tests.end_to_end.world import DEV, PROD
 from tests.fakes.background import Background
 from tests.fakes.issuer import FakeIssuer
@@ -34,8 +34,7 @@ def issuer() -> Iterator[FakeIssuer]:
 @pytest.fixture(scope="module")
 def gateway(tmp_path_factory: pytest.TempPathFactory, issuer: FakeIssuer) -> Iterator[Gateway]:
     directory: Path = tmp_path_factory.mktemp("proxied")
-    settings = {"proxy": {"rules": rules("127.0.0.1")}, "server": {"trusted_proxies": ["127.0.0.0/8"]}}
-    write_configuration(directory, with_issuer(issuer.url), settings)
+    configure(directory, issuer.url)
     with running(Gateway(directory)) as gateway:
         yield gateway
 

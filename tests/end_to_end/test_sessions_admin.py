@@ -3,7 +3,6 @@
 import contextlib
 import datetime
 import json
-import subprocess
 import threading
 import time
 import urllib.request
@@ -29,14 +28,16 @@ from tests.end_to_end.administration import (
     SETTINGS,
     Refused,
     administer,
+    lives,
     signed,
+    sojourn,
 )
 from tests.end_to_end.federated_world import MAIN, provider_arn, trusting
 from tests.end_to_end.world import DEV, PROD, allow, inline, role, role_arn
 from tests.fakes.background import Background
 from tests.fakes.issuer import AUDIENCE, FakeIssuer
 from tests.fakes.redis import RedisServer
-from tests.gateway import SOJOURN, Gateway, clean_environment, running, write_configuration
+from tests.gateway import Gateway, running, write_configuration
 
 ALICE_ARN = f"arn:aws:iam::{DEV}:user/alice"
 DEPLOY = f"arn:aws:iam::{PROD}:role/ci/deploy"
@@ -94,24 +95,6 @@ def names(answer: Any) -> list[str]:
 
 def listed(gateway: Gateway, keys: Any = ADMIN, **filters: Any) -> list[str]:
     return sorted(names(administer(gateway, keys, "ListSessions", **filters)))
-
-
-def lives(gateway: Gateway, credentials: Any) -> bool:
-    try:
-        gateway.client(credentials=credentials).get_caller_identity()
-    except ClientError as error:
-        assert error.response["Error"]["Code"] == "InvalidClientTokenId"
-        return False
-    return True
-
-
-def sojourn(gateway: Gateway, keys: Any, *words: str) -> subprocess.CompletedProcess[str]:
-    environment = clean_environment() | {
-        "AWS_ACCESS_KEY_ID": keys["AccessKeyId"],
-        "AWS_SECRET_ACCESS_KEY": keys["SecretAccessKey"],
-        "AWS_ENDPOINT_URL_STS": gateway.url,
-    }
-    return subprocess.run([SOJOURN, *words], capture_output=True, text=True, timeout=60, env=environment)
 
 
 class TestListing:
