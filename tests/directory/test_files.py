@@ -10,6 +10,7 @@ from broker.policy import Kind
 from tests.directory.conftest import Load, Write
 from tests.fakes.certificates import CertificateAuthority
 
+EXAMPLES = Path(__file__).parents[2] / "config" / "examples"
 HASH = "$argon2id$v=19$m=19456,t=2,p=1$c2FsdHNhbHRzYWx0$Zm9vYmFyZm9vYmFyZm9vYmFyZm9vYmFyZm9vYmFy"
 ALLOW = '{Version: "2012-10-17", Statement: [{Effect: Allow, Action: "s3:GetObject", Resource: "*"}]}'
 TRUST = '{Version: "2012-10-17", Statement: [{Effect: Allow, Action: "sts:AssumeRole", Principal: {AWS: "*"}}]}'
@@ -329,3 +330,23 @@ def test_certificate_providers_that_nobody_can_reach_are_told(snapshot: Load, tm
         warnings = snapshot({**files, "sojourn.yaml": tls}).warnings
         assert [warning.line for warning in warnings if "client_ca is not set" in warning.message] == expected
         assert len(warnings) == len(expected)
+
+
+def test_the_example_of_certificates_is_valid_without_its_marks(snapshot: Load, tmp_path: Path) -> None:
+    text = (EXAMPLES / "accounts" / "certificates.yaml").read_text()
+    head, account, described = text.partition('Account: "111122223333"\n')
+    assert head.count("\n") == 2
+    (tmp_path / "providers").mkdir()
+    authority = CertificateAuthority()
+    loaded = snapshot(
+        {
+            "accounts/certificates.yaml": account + described.replace("\n# ", "\n").removeprefix("# "),
+            "providers/machines-ca.pem": authority.pem.decode(),
+            "providers/machines.crl": authority.revocation_list().decode(),
+        }
+    )
+    assert [warning.message for warning in loaded.warnings] == [
+        "no client is asked for a certificate: server.tls.client_ca is not set"
+    ]
+    assert loaded.certificate_provider("arn:aws:iam::111122223333:certificate-provider/machines") is not None
+    assert loaded.role("arn:aws:iam::111122223333:role/build") is not None
