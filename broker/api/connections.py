@@ -19,9 +19,10 @@ _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 def _unquoted(record: logging.LogRecord) -> bool:
-    # A line that a client got wrong may hold its password or token.
+    # A line that a client got wrong may hold its password or token; and it is no trouble of the gateway's.
     error = record.exc_info[1] if record.exc_info else None
     if isinstance(error, HttpProcessingError):
+        record.levelno, record.levelname = logging.INFO, logging.getLevelName(logging.INFO)
         record.msg, record.args = "a request could not be read: %s", (type(error).__name__,)
         record.exc_info = None
     return True

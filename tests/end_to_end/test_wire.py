@@ -296,5 +296,71 @@ def test_what_cannot_be_read_is_not_quoted_in_the_log(gateway: Gateway, request_
         connection.sendall(request_bytes)
         assert connection.recv(100).startswith(b"HTTP/1.0 400 ")
     logged = gateway.log[before:]
-    assert f"a request could not be read: {kind}" in logged
+    told = [(line["level"], line["message"]) for line in map(json.loads, logged.splitlines())]
+    assert ("info", f"a request could not be read: {kind}") in told
     assert "S3CRET" not in logged and "Traceback" not in logged
+
+
+def raw(gateway: Gateway, octets: bytes) -> tuple[bytes, bool]:
+    """What the gateway answers to these octets, and whether it then ends the connection."""
+    with socket.create_connection(("127.0.0.1", gateway.port), timeout=2) as connection:
+        connection.sendall(octets)
+        answer = b""
+        try:
+            while chunk := connection.recv(65_536):
+                answer += chunk
+        except TimeoutError:
+            return answer, False
+        return answer, True
+
+
+POST = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-www-form-urlencoded\r\n"
+CHUNKED = POST + b"Transfer-Encoding: chunked\r\n"
+
+
+@pytest.mark.parametrize(
+    "octets",
+    [
+        POST + b"Content-Length: 5\r\nContent-Length: 5\r\n\r\nA=bcd",
+        POST + b"Content-Length: 5, 5\r\n\r\nA=bcd",
+        POST + b"Content-Length: +5\r\n\r\nA=bcd",
+        POST + b"Content-Length : 5\r\n\r\nA=bcd",
+        POST + b"Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
+        CHUNKED + b"Content-Length: 5\r\n\r\n0\r\n\r\n",
+        CHUNKED + b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        CHUNKED + b"\r\n-1\r\n",
+        CHUNKED + b"\r\nfffffffffffffffff\r\n",
+        POST + b"Host: y\r\nContent-Length: 5\r\n\r\nA=bcd",
+        b"GET /health/live HTTP/1.1\r\n\r\n",
+        b"GET /health/live HTTP/1.1\r\nHost: x\r\nX-A: b\r\n c\r\n\r\n",
+        b"GET /health/live HTTP/1.1\r\nHost: x\r\nX-A: b\0c\r\n\r\n",
+        b"GET /health/live HTTP/1.1\nHost: x\n\n",
+        b"GET /health/live HTTP/1.1\r\nHost: x\r\n" + b"".join(b"X-%d: y\r\n" % each for each in range(1000)) + b"\r\n",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    ],
+)
+def test_what_two_readers_could_read_differently_ends_the_connection(gateway: Gateway, octets: bytes) -> None:
+    answer, ended = raw(gateway, octets)
+    assert answer.startswith(b"HTTP/1.0 400 ") and ended
+    assert b'"live"' not in answer
+
+
+def test_old_clients_are_answered(gateway: Gateway) -> None:
+    answer, ended = raw(gateway, b"GET /health/live HTTP/1.0\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.0 200 ") and answer.endswith(b'{"status": "live"}') and ended
+
+
+def test_a_body_may_come_in_chunks(gateway: Gateway) -> None:
+    body = b"Action=GetCallerIdentity&Version=2011-06-15"
+    connection = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=10)
+    connection.request("POST", "/", iter([body[:7], body[7:]]), FORM | signature(gateway, body), encode_chunked=True)
+    answer = connection.getresponse()
+    assert (answer.status, b"people/alice" in answer.read()) == (200, True)
+    connection.close()
+
+
+@pytest.mark.parametrize("method", ["HEAD", "OPTIONS", "PUT", "DELETE", "PATCH", "TRACE"])
+def test_other_methods_do_nothing(gateway: Gateway, method: str) -> None:
+    for path, allowed in (("/", "GET,POST"), ("/oauth2/token", "POST"), ("/login", "GET,POST"), ("/authorize", "POST")):
+        status, headers, _ = send(gateway, method, path)
+        assert (status, headers["Allow"]) == (405, allowed)
