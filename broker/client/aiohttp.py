@@ -1,6 +1,7 @@
 """A guard before an aiohttp application: `protect(application, guard)`; who calls is in `request[ACCESS]`."""
 
 from collections.abc import AsyncIterator
+from functools import partial
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
@@ -8,7 +9,7 @@ from aiohttp.typedefs import Handler, Middleware
 from broker.client.access import Access
 from broker.client.guard import Guard
 from broker.client.model import NoVerdict, Unauthenticated
-from broker.client.refusal import Refusal
+from broker.client.refusal import Refusal, too_large
 from broker.client.rules import Incoming
 from broker.sigv4 import HttpRequest
 
@@ -50,7 +51,14 @@ def _middleware(guard: Guard) -> Middleware:
 def _incoming(request: web.Request) -> Incoming:
     path, _, query = request.raw_path.partition("?")
     http = HttpRequest(request.method, path, query, list(request.headers.items()))
-    return Incoming(http, request.scheme, request.remote, request.read)
+    return Incoming(http, request.scheme, request.remote, partial(_body, request))
+
+
+async def _body(request: web.Request) -> bytes:
+    try:
+        return await request.read()
+    except web.HTTPRequestEntityTooLarge as error:
+        raise too_large() from error
 
 
 def _response(refusal: Refusal) -> web.Response:

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 from broker.client.access import Access
 from broker.client.guard import Guard
 from broker.client.model import NoVerdict, Unauthenticated
-from broker.client.refusal import Refusal
+from broker.client.refusal import Refusal, too_large
 from broker.client.rules import Incoming
 from broker.sigv4 import HttpRequest
 
@@ -38,7 +38,7 @@ class Guarded:
     """
 
     def __init__(self, application: Application, guard: Guard, *, body_limit: int = 1 << 20) -> None:
-        """`body_limit`: bytes of a signed request's body, which is kept in memory to be hashed."""
+        """`body_limit`: bytes of a body that is kept in memory, to hash it or to read the resource from it."""
         self._application = application
         self._guard = guard
         self._body_limit = body_limit
@@ -74,9 +74,21 @@ class _Body:
     def __init__(self, receive: Receive, limit: int) -> None:
         self._receive = receive
         self._limit = limit
-        self._read: bytes | None = None
+        self._whole: bytes | None = None
+        self._handed_on = False
 
     async def read(self) -> bytes:
+        if self._whole is None:
+            self._whole = await self._collected()
+        return self._whole
+
+    async def receive(self) -> Message:
+        if self._whole is None or self._handed_on:
+            return await self._receive()
+        self._handed_on = True
+        return {"type": "http.request", "body": self._whole, "more_body": False}
+
+    async def _collected(self) -> bytes:
         chunks, size, more = [], 0, True
         while more:
             message = await self._receive()
@@ -85,17 +97,10 @@ class _Body:
             chunk = message.get("body", b"")
             size += len(chunk)
             if size > self._limit:
-                raise Refusal(413, "RequestEntityTooLarge", f"A signed body may have {self._limit} bytes.")
+                raise too_large()
             chunks.append(chunk)
             more = message.get("more_body", False)
-        self._read = b"".join(chunks)
-        return self._read
-
-    async def receive(self) -> Message:
-        if self._read is None:
-            return await self._receive()
-        body, self._read = self._read, None
-        return {"type": "http.request", "body": body, "more_body": False}
+        return b"".join(chunks)
 
 
 class _Answer:

@@ -9,8 +9,9 @@ Invariants:
 import asyncio
 import hashlib
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import replace
+from functools import partial
 
 from broker.client.access import Access, ContextOf, no_context
 from broker.client.authorizer import Authorizer
@@ -74,7 +75,7 @@ class Guard:
         if isinstance(rule, Public):
             return None
         try:
-            return await self._admit(rule, replace(incoming, values=values))
+            return await self._admit(rule, replace(incoming, values=values, read=partial(_in_time, incoming.read)))
         except (Unauthenticated, NoVerdict, Ambiguous) as failure:
             raise self.refusal(failure) from failure
 
@@ -85,7 +86,7 @@ class Guard:
         if isinstance(failure, Ambiguous):
             message = str(failure)
             return Refusal(400, "ValidationError", message, challenges=self._challenges("invalid_request", message))
-        log.log(logging.ERROR if isinstance(failure, QuestionRefused) else logging.WARNING, "no decision: %s", failure)
+        log.warning("no decision: %s", failure)
         if isinstance(failure, QuestionRefused) and failure.status != 403:
             return Refusal(400, "ValidationError", "The gateway cannot judge this request.")
         return Refusal(503, "ServiceUnavailable", "It cannot be told now whether this is allowed; try again.")
@@ -112,7 +113,7 @@ class Guard:
         )
 
     async def _decided(self, rule: Authorized, incoming: Incoming, shown: Shown) -> Access:
-        question = rule.question(incoming)
+        question = await rule.question(incoming)
         if question is None or self._authorizer is None:
             raise Refusal(403, "AccessDenied", "This request does more than any rule of this service means.")
         context = self._context(incoming)
@@ -130,11 +131,7 @@ class Guard:
         if self._hosts.isdisjoint(hosts_of(http)):
             # Whoever was sent a signed request could show it here.
             raise Refusal(403, "AccessDenied", "The request is for another host.")
-        try:
-            async with asyncio.timeout(_READ_WITHIN):
-                body = await incoming.read()
-        except TimeoutError:
-            raise Refusal(408, "RequestTimeout", "The request body did not arrive in time.") from None
+        body = await incoming.read()
         if len(body) <= _HASHED_AT_ONCE:
             digest = hashlib.sha256(body)
         else:
@@ -153,3 +150,11 @@ class Guard:
     def _challenges(self, error: str | None, message: str) -> Sequence[str]:
         issuer = self._verifier.issuer if self._verifier is not None else None
         return challenges(issuer, signed=bool(self._hosts), error=error, message=message)
+
+
+async def _in_time(read: Callable[[], Awaitable[bytes]]) -> bytes:
+    try:
+        async with asyncio.timeout(_READ_WITHIN):
+            return await read()
+    except TimeoutError:
+        raise Refusal(408, "RequestTimeout", "The request body did not arrive in time.") from None

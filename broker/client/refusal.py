@@ -20,6 +20,11 @@ class Refusal(Exception):
             self.headers.append(("Retry-After", "1"))
 
 
+def too_large() -> Refusal:
+    """For a body that is longer than the service reads into memory."""
+    return Refusal(413, "RequestEntityTooLarge", "The body is longer than this service reads to check it.")
+
+
 def challenges(issuer: str | None, *, signed: bool, error: str | None = None, message: str = "") -> Sequence[str]:
     """What a service takes: tokens of `issuer`, where there is one, and requests that are signed.
 

@@ -4,6 +4,7 @@ A path is `/reports/{id}`: `{id}` stands for one segment, `{key+}` at the end fo
 read differently (dot segments, escaped slashes, empty segments, control characters) fit no rule.
 """
 
+import inspect
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,7 +23,7 @@ class Incoming:
     """A request that has arrived. `http` holds it as the client sent it, percent-encoding and all.
 
     `peer`: the address at the other end of the connection, which may be a proxy's. `values`: what the placeholders of
-    the rule's path stand for, decoded. `read` gives the body, and leaves it for the handler.
+    the rule's path stand for, decoded. `read` gives the body, as often as it is asked, and leaves it for the handler.
     """
 
     http: HttpRequest
@@ -32,8 +33,8 @@ class Incoming:
     values: Mapping[str, str] = field(default_factory=dict)
 
 
-Named: TypeAlias = str | Callable[[Incoming], str | None]
-"""A text, or a function of the request that gives it; None from there means no."""
+Named: TypeAlias = str | Callable[[Incoming], str | Awaitable[str | None] | None]
+"""A text, or a function of the request, plain or asynchronous, that gives it; None from there means no."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,16 +83,21 @@ class Authorized(_Route):
         template = None if callable(self.resource) else ResourceTemplate(self.resource, self.pattern.names)
         object.__setattr__(self, "template", template)
 
-    def question(self, incoming: Incoming) -> Question | None:
+    async def question(self, incoming: Incoming) -> Question | None:
         """What is to be asked about a request that fits; None where it names nothing that could be."""
-        action = self.action(incoming) if callable(self.action) else self.action
+        action = await _name(self.action, incoming)
         if self.template is not None:
             resource = self.template.filled(incoming.values)
         else:
-            resource = self.resource(incoming) if callable(self.resource) else None
+            resource = await _name(self.resource, incoming)
         if action is None or resource is None or not s3.is_plain(action, incoming.http):
             return None
         return Question(action, resource)
+
+
+async def _name(named: Named, incoming: Incoming) -> str | None:
+    found = named(incoming) if callable(named) else named
+    return await found if inspect.isawaitable(found) else found
 
 
 Rule: TypeAlias = Public | Authenticated | Authorized

@@ -1,6 +1,7 @@
 """One small service of reports behind a guard, on two servers: aiohttp, and Starlette on uvicorn."""
 
 import asyncio
+import json
 import socket
 from collections.abc import Callable, Sequence
 from types import TracebackType
@@ -14,9 +15,17 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
-from broker.client import Authenticated, Authorized, Guard, Public, Question, Rule
+from broker.client import Authenticated, Authorized, Guard, Incoming, Public, Question, Rule
 from broker.client.aiohttp import ACCESS, protect
 from broker.client.asgi import Guarded, access_of
+from tests.end_to_end.world import DEV
+
+
+async def table(incoming: Incoming) -> str | None:
+    """The resource of a request in AWS's JSON protocol stands in its body."""
+    named = json.loads(await incoming.read() or b"{}").get("TableName")
+    return f"arn:aws:dynamodb:eu-central-1:{DEV}:table/{named}" if isinstance(named, str) else None
+
 
 REPORT = "arn:aws:reports:::report/{id}"
 RULES: Sequence[Rule] = (
@@ -24,6 +33,7 @@ RULES: Sequence[Rule] = (
     Authenticated("GET", "/me"),
     Authenticated("GET", "/mine"),
     Authenticated("GET", "/live"),
+    Authenticated("GET", "/things/{id}"),
     Authorized(["GET", "HEAD"], "/reports/{id}", "reports:GetReport", REPORT),
     Authorized("PUT", "/objects/{bucket}/{key+}", "s3:PutObject", "arn:aws:s3:::{bucket}/{key}"),
     Authorized("GET", "/objects/{bucket}/{key+}", "s3:GetObject", "arn:aws:s3:::{bucket}/{key}"),
@@ -31,7 +41,7 @@ RULES: Sequence[Rule] = (
         "POST",
         "/",
         lambda incoming: {"Get": "dynamodb:GetItem"}.get(incoming.http.header("x-amz-target") or ""),
-        lambda incoming: f"arn:aws:dynamodb:eu-central-1:{incoming.http.header('x-owner')}:table/t",
+        table,
     ),
 )
 
@@ -61,7 +71,7 @@ class AiohttpService:
         application.router.add_get("/health", self._health)
         application.router.add_get("/me", self._show)
         application.router.add_get("/mine", self._mine)
-        application.router.add_get("/open", self._show)
+        application.router.add_get("/things/{id}", self._thing)
         application.router.add_route("*", "/{rest:.*}", self._show)
         self._runner = web.AppRunner(application, shutdown_timeout=0.1)
         await self._runner.setup()
@@ -81,6 +91,9 @@ class AiohttpService:
     async def _show(self, request: web.Request) -> web.Response:
         return web.json_response(await told(request[ACCESS], await request.read()))
 
+    async def _thing(self, request: web.Request) -> web.Response:
+        return web.json_response(request.match_info["id"])
+
     async def _mine(self, request: web.Request) -> web.Response:
         return web.json_response(await readable(request[ACCESS]))
 
@@ -92,6 +105,7 @@ class AsgiService:
         routes = [
             Route("/health", self._health),
             Route("/mine", self._mine),
+            Route("/things/{id}", self._thing),
             WebSocketRoute("/live", self._live),
             WebSocketRoute("/{rest:path}", self._live),
             Route("/{rest:path}", self._show, methods=["GET", "PUT", "POST"]),
@@ -121,6 +135,9 @@ class AsgiService:
 
     async def _show(self, request: Request) -> Response:
         return JSONResponse(await told(access_of(request.scope), await request.body()))
+
+    async def _thing(self, request: Request) -> Response:
+        return JSONResponse(request.path_params["id"])
 
     async def _mine(self, request: Request) -> Response:
         return JSONResponse(await readable(access_of(request.scope)))
