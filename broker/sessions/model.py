@@ -98,12 +98,16 @@ class Minted(NamedTuple):
 
 
 def merged_tags(*layers: Mapping[str, str]) -> dict[str, str]:
-    """Tags where later layers override earlier ones; keys are compared without case, the later spelling stays."""
+    """Tags where later layers override earlier ones; keys are compared without case, the later spelling stays.
+
+    No letter from elsewhere (the Kelvin sign) stands for an ASCII one, as none does in conditions: whoever may pass
+    some tag could else take another one away.
+    """
     present = [layer for layer in layers if layer]
     if len(present) < 2:
         return dict(present[0]) if present else {}
     merged: dict[str, tuple[str, str]] = {}
     for layer in present:
         for key, value in layer.items():
-            merged[key.casefold()] = (key, value)
+            merged[key.lower() if key.isascii() else key] = (key, value)
     return dict(merged.values())
