@@ -76,6 +76,19 @@ def test_traefik_names_the_request_in_forwarded_headers(gateway: Gateway) -> Non
             assert door(gateway, named)[0] == 403, (form, left_out)
 
 
+def test_a_body_that_traefik_sends_along_is_the_originals(gateway: Gateway) -> None:
+    request = signed(ALICE, "POST", "http://reports.internal/reports/1", b"abc", service="reports")
+    named = originally(request, "X-Forwarded-") | {"X-Forwarded-For": "10.0.0.7"}
+    assert door(gateway, named, body=b"abc")[0] == 200
+    assert door(gateway, named, body=b"abd")[0] == 401
+    assert door(gateway, named)[0] == 401
+    declared = originally(signed(ALICE, "PUT", "http://127.0.0.1/b/k", b"abc"), "X-Forwarded-")
+    assert door(gateway, declared)[0] == 200
+    assert door(gateway, declared, body=b"abd")[0] == 401
+    # Not what some client sends to nginx, which keeps bodies.
+    assert door(gateway, originally(request) | {"X-Forwarded-For": "10.0.0.7"}, body=b"abc")[0] == 401
+
+
 def test_forwarded_headers_count_from_trusted_proxies_alone(tmp_path: Path) -> None:
     write_configuration(tmp_path, ACCOUNTS, {"proxy": {"rules": rules("h")}})
     with running(Gateway(tmp_path)) as gateway:
