@@ -1,4 +1,4 @@
-"""The signer's side of Signature Version 4, for our own command line (header form)."""
+"""The signer's side of Signature Version 4 (header form), for our own command line and for resource servers."""
 
 import hashlib
 import hmac
