@@ -160,7 +160,8 @@ class Cluster:
         if not maps:
             reasons = {text_of(end) for end in hosts if isinstance(end, BaseException)}
             raise StoreUnavailable(f"no node of the cluster answers: {', '.join(sorted(reasons))}")
-        return max(maps, key=lambda each: (each.sound, each.epoch))
+        # Of equals the one that knows of most replicas: news of a role travels without an epoch.
+        return max(maps, key=lambda each: (each.sound, each.epoch, sum(part.replicas for part in each.parts.values())))
 
     async def _ask(self, host: str, line: Line) -> SlotMap:
         info, reply = await asyncio.gather(line.send("CLUSTER", "INFO"), line.send("CLUSTER", "SHARDS"))

@@ -97,7 +97,7 @@ class Line:
         self._wake = asyncio.Event()
         self._failure: Exception | None = None
         self._keeper: asyncio.Task[None] | None = None
-        self._stalled: asyncio.Future[None] | None = None
+        self._stalled: asyncio.Future[Exception] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._suspect: _Command | None = None
         self._connecting = False
@@ -197,7 +197,7 @@ class Line:
         work = [self._read(opened.connection), self._write(opened.connection)]
         if opened.watch is not None:
             work.append(opened.watch())
-        tasks = [asyncio.ensure_future(each) for each in work]
+        tasks: list[asyncio.Future[Any]] = [asyncio.ensure_future(each) for each in work]
         try:
             await asyncio.wait((*tasks, self._stalled), return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -206,7 +206,7 @@ class Line:
                 task.cancel()
             ends: list[BaseException | None] = await asyncio.gather(*tasks, return_exceptions=True)
         if stalled.done():
-            ends.insert(0, stalled.exception())
+            ends.insert(0, stalled.result())
         return next((end for end in ends if isinstance(end, Exception)), StoreUnavailable("the connection was lost"))
 
     async def _write(self, connection: AbstractConnection) -> None:
@@ -267,7 +267,7 @@ class Line:
 
     def _break(self, error: Exception) -> None:
         if self._stalled is not None and not self._stalled.done():
-            self._stalled.set_exception(error)
+            self._stalled.set_result(error)
 
     def _fail(self, error: Exception, *, queued: bool) -> None:
         lost = list(self._sent)

@@ -96,16 +96,20 @@ class Sentinels(Alone):
         return latest.address
 
     async def _ask(self, line: Line) -> _Word:
-        primary, replicas = await asyncio.gather(
-            line.send("SENTINEL", "MASTER", self._service), line.send("SENTINEL", "REPLICAS", self._service)
+        asked = ("MASTER", "REPLICAS", "GET-MASTER-ADDR-BY-NAME")
+        primary, replicas, named = await asyncio.gather(
+            *(line.send("SENTINEL", question, self._service) for question in asked)
         )
         try:
             state = _fields(primary)
+            address = (named[0].decode(), int(named[1]))
+            # The Sentinel that leads a fail-over names the new primary before it has a configuration of its own.
+            ahead = address != (state["ip"], int(state["port"]))
             up = sum("s_down" not in _fields(replica)["flags"].split(",") for replica in replicas)
             return _Word(
-                (state["ip"], int(state["port"])),
-                int(state["config-epoch"]),
-                "s_down" in state["flags"].split(","),
+                address,
+                int(state["config-epoch"]) + ahead,
+                not ahead and "s_down" in state["flags"].split(","),
                 up or min(len(replicas), 1),
             )
         except (KeyError, ValueError, TypeError) as error:

@@ -1,6 +1,7 @@
 """Real deployments of several servers on loopback: a primary with Sentinels, a cluster; with replicas or without."""
 
 import contextlib
+import itertools
 import secrets
 import time
 from collections.abc import Callable, Sequence
@@ -121,6 +122,8 @@ class RedisCluster(_Deployment):
             for number in range(_PRIMARIES * (1 + replicas))
         ]
         self.primaries, self.replicas = self.servers[:_PRIMARIES], self.servers[_PRIMARIES:]
+        edges = [_SLOTS * number // _PRIMARIES for number in range(_PRIMARIES + 1)]
+        self.bounds = [(first, after - 1) for first, after in itertools.pairwise(edges)]
 
     @property
     def url(self) -> str:
@@ -131,9 +134,8 @@ class RedisCluster(_Deployment):
         """Return when the cluster serves every slot, and every replica follows."""
         for server in self.servers:
             server.start()
-        bounds = [_SLOTS * number // _PRIMARIES for number in range(_PRIMARIES + 1)]
-        for number, primary in enumerate(self.primaries):
-            raw(primary, "CLUSTER", "ADDSLOTSRANGE", bounds[number], bounds[number + 1] - 1)
+        for primary, bounds in zip(self.primaries, self.bounds, strict=True):
+            raw(primary, "CLUSTER", "ADDSLOTSRANGE", *bounds)
         first = self.primaries[0]
         for number, server in enumerate(self.servers):
             raw(server, "CLUSTER", "SET-CONFIG-EPOCH", number + 1)
@@ -142,11 +144,28 @@ class RedisCluster(_Deployment):
         until(self._met, "the nodes do not find each other")
         for number, replica in enumerate(self.replicas):
             raw(replica, "CLUSTER", "REPLICATE", raw(self.primaries[number % _PRIMARIES], "CLUSTER", "MYID"))
-        until(self._sound, "the cluster does not settle")
+        until(self._followed, "the cluster does not settle")
+
+    def move(self, slot: int, here: RedisServer, there: RedisServer) -> None:
+        """Give a slot and its keys to another primary, while it is used."""
+        raw(there, "CLUSTER", "SETSLOT", slot, "IMPORTING", raw(here, "CLUSTER", "MYID"))
+        raw(here, "CLUSTER", "SETSLOT", slot, "MIGRATING", raw(there, "CLUSTER", "MYID"))
+        time.sleep(0.1)
+        while keys := raw(here, "CLUSTER", "GETKEYSINSLOT", slot, 10):
+            target = ("127.0.0.1", there.port, "", 0, 1000, "AUTH", self.password)
+            raw(here, "MIGRATE", *target, "KEYS", *keys)
+            time.sleep(0.1)
+        for server in (there, here):
+            raw(server, "CLUSTER", "SETSLOT", slot, "NODE", raw(there, "CLUSTER", "MYID"))
 
     def _met(self) -> bool:
         known = [int(raw(server, "CLUSTER INFO")["cluster_known_nodes"]) for server in self.servers]
         return set(known) == {len(self.servers)} and self._sound()
+
+    def _followed(self) -> bool:
+        nodes = [raw(server, "CLUSTER NODES").values() for server in self.servers]
+        known = {sum("slave" in node["flags"] for node in each) for each in nodes}
+        return known == {len(self.replicas)} and self._sound()
 
     def _sound(self) -> bool:
         states = [raw(server, "CLUSTER INFO")["cluster_state"] for server in self.servers]
