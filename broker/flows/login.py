@@ -179,7 +179,7 @@ async def chosen(services: Services, ticket_id: str, browser: str | None) -> Off
 
 
 async def assume(services: Services, snapshot: Snapshot, wire: Wire, vouched: Vouched, role_arn: str) -> Assumed:
-    """Credentials for what was chosen, by the policies as they are now. Raises as `assume_by_identity`."""
+    """Credentials for what was chosen, by the configuration as it is now. Raises as `assume_by_identity`."""
     role = snapshot.role(role_arn)
     wanted = vouched.duration or _HOUR
     duration = min(wanted, role.max_session_duration) if role is not None else wanted
@@ -192,6 +192,8 @@ async def assume(services: Services, snapshot: Snapshot, wire: Wire, vouched: Vo
             vouched.request(role_arn, duration),
             code_verified=vouched.code_verified,
         )
+    if snapshot.saml_provider(vouched.provider_arn) is None and snapshot.ldap_provider(vouched.provider_arn) is None:
+        raise AccessDenied("The identity provider is not there any more.")
     return await assume_by_identity(
         services,
         snapshot,
@@ -284,8 +286,8 @@ def _open_to(services: Services, snapshot: Snapshot, wire: Wire, each: Vouched) 
 
 def _user(snapshot: Snapshot, user_arn: str) -> Caller:
     user = snapshot.user(user_arn)
-    if user is None:
-        raise AccessDenied("The user does not exist any more.")
+    if user is None or user.password_hash is None:
+        raise AccessDenied("The user does not exist, or has no password, any more.")
     return user_caller(snapshot, user, "")
 
 

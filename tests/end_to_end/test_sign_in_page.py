@@ -197,3 +197,29 @@ def test_a_browser_without_an_action_is_sent_to_the_form(gateway: Gateway, perso
     sent = person.get("/", Accept="text/html,application/xhtml+xml")
     assert (sent.status, sent.location) == (302, f"http://localhost:{gateway.port}/login")
     assert person.get("/", Accept="*/*").status == 400
+
+
+def test_what_is_taken_out_between_two_steps_opens_nothing(tmp_path: Path, redis: RedisServer) -> None:
+    with Slapd(tmp_path / "slapd", people=1) as directory:
+        configured = account(provider(directory))
+        configured["Users"][0]["LoginProfile"] = {"PasswordHash": password_hash(OWN, secrets.token_bytes)}
+        write_configuration(tmp_path, {"dev": configured})
+        with running(Gateway(tmp_path, store=redis.url)) as gateway:
+            people = [Person(f"http://localhost:{gateway.port}") for _ in range(2)]
+            alice, person = people
+            pickers = [
+                alice.follow(enter(alice, "alice", RIGHT)),
+                person.follow(enter(person, "person", OWN, at=DEV)),
+            ]
+            del configured["LDAPProviders"], configured["VirtualMFADevices"], configured["Users"][0]["LoginProfile"]
+            write_configuration(tmp_path, {"dev": configured})
+            deadline = time.monotonic() + 10
+            while CORP in alice.get("/login").text or "Account" in alice.get("/login").text:
+                assert time.monotonic() < deadline
+                time.sleep(0.1)
+            for each, picker in zip(people, pickers, strict=True):
+                chosen = each.post("/login/roles", {"ticket": picker.hidden("ticket"), "role": picker.roles[0]})
+                assert (chosen.status, "any more" in chosen.text) == (403, True)
+            assert not any(
+                record["eventName"] == "AssumeRole" and "errorCode" not in record for record in gateway.audit
+            )
