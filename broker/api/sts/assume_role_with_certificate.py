@@ -10,7 +10,8 @@ from broker.api.events import federated_identity
 from broker.api.params import param
 from broker.api.query import Action, Call, Result
 from broker.api.rules import arn
-from broker.api.sts.by_identity import AUDITED, SessionRequest, assume
+from broker.api.sts.by_identity import SessionRequest, assume
+from broker.api.sts.shapes import SESSION_AUDITED
 from broker.arn import Arn
 from broker.errors import MissingAuthenticationToken
 from broker.flows.certificates import ACTION as PERMISSION
@@ -45,4 +46,4 @@ async def run(call: Call, request: Request) -> Result:
     return await assume(call, request, identity, provider.arn, PERMISSION)
 
 
-ACTION = Action(request=Request, run=run, signed=False, audited=("ProviderArn", *AUDITED))
+ACTION = Action(request=Request, run=run, signed=False, audited=("ProviderArn", *SESSION_AUDITED))

@@ -9,8 +9,8 @@ from broker.api.events import federated_identity, refused_identity
 from broker.api.params import param
 from broker.api.query import Action, Call, Result
 from broker.api.rules import arn, text
-from broker.api.sts.by_identity import AUDITED, SessionRequest, assume
-from broker.api.sts.shapes import SERIAL_NUMBER, TOKEN_CODE
+from broker.api.sts.by_identity import SessionRequest, assume
+from broker.api.sts.shapes import SERIAL_NUMBER, SESSION_AUDITED, TOKEN_CODE
 from broker.arn import Arn
 from broker.errors import IDPRejectedClaim, InvalidParameterValue
 from broker.flows.mfa import presented
@@ -52,4 +52,4 @@ async def run(call: Call, request: Request) -> Result:
     return await assume(call, request, identity, provider.arn, LDAP_ACTION, code_verified=shown is not None)
 
 
-ACTION = Action(request=Request, run=run, signed=False, audited=("ProviderArn", *AUDITED, "SerialNumber"))
+ACTION = Action(request=Request, run=run, signed=False, audited=("ProviderArn", *SESSION_AUDITED, "SerialNumber"))

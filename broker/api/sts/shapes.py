@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from broker.api.params import param
+from broker.api.params import many, param, structure
 from broker.api.query import Call
-from broker.api.rules import ARN_TEXT, POLICY_TEXT, TAG_KEY, TAG_VALUE, text
+from broker.api.rules import ARN_TEXT, POLICY_TEXT, TAG_KEY, TAG_VALUE, seconds, text
 from broker.flows.assume import Assumed
+from broker.flows.trust import RoleRequest
 from broker.sessions.model import Credentials
 
 ARN = text(20, 2048, ARN_TEXT)
@@ -36,6 +37,58 @@ class PolicyDescriptor:
     arn: str = param("arn", ARN)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionParameters:
+    """What a role session may be given."""
+
+    duration: timedelta = param("DurationSeconds", seconds(900, 43_200), default=HOUR)
+    policy: str | None = param("Policy", POLICY, default=None)
+    policy_arns: tuple[PolicyDescriptor, ...] = param(
+        "PolicyArns", many(structure(PolicyDescriptor), maximum=10), default=()
+    )
+    tags: tuple[Tag, ...] = param("Tags", many(structure(Tag), maximum=50), default=())
+    transitive_tag_keys: tuple[str, ...] = param(
+        "TransitiveTagKeys", many(text(1, 128, TAG_KEY), maximum=50), default=()
+    )
+    source_identity: str | None = param("SourceIdentity", SOURCE_IDENTITY, default=None)
+
+    def of(
+        self,
+        role_arn: str,
+        session_name: str,
+        *,
+        action: str,
+        vouched_tags: Mapping[str, str] | None = None,
+        external_id: str | None = None,
+    ) -> RoleRequest:
+        """What is asked of a role. `vouched_tags`: those that a provider gives, beside the caller's own."""
+        return RoleRequest(
+            action=action,
+            role_arn=role_arn,
+            session_name=session_name,
+            duration=self.duration,
+            policy=self.policy,
+            policy_arns=tuple(each.arn for each in self.policy_arns),
+            tags=(*(vouched_tags or {}).items(), *((tag.key, tag.value) for tag in self.tags)),
+            transitive_tag_keys=self.transitive_tag_keys,
+            source_identity=self.source_identity,
+            external_id=external_id,
+        )
+
+
+SESSION_AUDITED = (
+    "RoleArn",
+    "RoleSessionName",
+    "DurationSeconds",
+    "Policy",
+    "PolicyArns",
+    "Tags",
+    "TransitiveTagKeys",
+    "SourceIdentity",
+)
+"""Parameters of a role session that may stand in the audit trail."""
+
+
 def credentials(minted: Credentials) -> Mapping[str, Any]:
     """The `Credentials` element."""
     return {
@@ -49,6 +102,17 @@ def credentials(minted: Credentials) -> Mapping[str, Any]:
 def assumed_role_user(assumed: Assumed) -> Mapping[str, Any]:
     """The `AssumedRoleUser` element."""
     return {"AssumedRoleId": assumed.session.user_id, "Arn": assumed.session.arn}
+
+
+def role_session(call: Call, assumed: Assumed) -> Mapping[str, Any]:
+    """The result element of a new role session, which is put on record."""
+    record_role_session(call, assumed)
+    return {
+        "AssumedRoleUser": assumed_role_user(assumed),
+        "Credentials": credentials(assumed.credentials),
+        "SourceIdentity": assumed.session.source_identity,
+        "PackedPolicySize": assumed.packed_policy_size,
+    }
 
 
 def record_role_session(call: Call, assumed: Assumed) -> None:
