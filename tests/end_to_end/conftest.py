@@ -1,4 +1,4 @@
-"""One gateway on a real Redis for the whole run of these tests."""
+"""What many of these tests share: one gateway on a real Redis for the whole run, and issuers of tokens."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -6,7 +6,10 @@ from typing import Any
 
 import pytest
 
+from tests.end_to_end import federated_world
 from tests.end_to_end.world import ACCOUNTS, ALICE
+from tests.fakes.background import Background
+from tests.fakes.issuer import FakeIssuer
 from tests.fakes.redis import RedisServer
 from tests.gateway import Gateway, running, write_configuration
 
@@ -30,3 +33,34 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
 def alice(gateway: Gateway) -> Any:
     """An STS client with alice's long-term key."""
     return gateway.client(credentials=ALICE)
+
+
+@pytest.fixture(scope="module")
+def issuer() -> Iterator[FakeIssuer]:
+    """An issuer of tokens whose identifier has a path."""
+    issuer = FakeIssuer(path="/apps")
+    with Background(issuer):
+        yield issuer
+
+
+@pytest.fixture(scope="module")
+def issuers() -> Iterator[dict[str, FakeIssuer]]:
+    """Those that `federated_gateway` trusts, by what is special about each."""
+    fakes = {name: FakeIssuer(path=f"/{name}") for name in ("github", "mapped", "once")}
+    with Background(fakes["github"]), Background(fakes["mapped"]), Background(fakes["once"]):
+        yield fakes
+
+
+@pytest.fixture(scope="module")
+def github(issuers: dict[str, FakeIssuer]) -> FakeIssuer:
+    """The issuer that most roles trust."""
+    return issuers["github"]
+
+
+@pytest.fixture(scope="module")
+def federated_gateway(tmp_path_factory: pytest.TempPathFactory, issuers: dict[str, FakeIssuer]) -> Iterator[Gateway]:
+    """A gateway whose roles trust the issuers, on a Redis of its own."""
+    directory: Path = tmp_path_factory.mktemp("federated")
+    write_configuration(directory, federated_world.accounts(**{name: fake.url for name, fake in issuers.items()}))
+    with RedisServer(directory / "redis") as server, running(Gateway(directory, store=server.url)) as gateway:
+        yield gateway

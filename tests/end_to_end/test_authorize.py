@@ -27,19 +27,11 @@ from tests.end_to_end.resource_world import (
     with_issuer,
 )
 from tests.end_to_end.world import DEV, PROD, allow, deny, document, role_arn
-from tests.fakes.background import Background
 from tests.fakes.issuer import FakeIssuer
 from tests.fakes.redis import RedisServer
 from tests.gateway import Gateway, running, write_configuration
 
 URL = "http://s3.internal"
-
-
-@pytest.fixture(scope="module")
-def issuer() -> Iterator[FakeIssuer]:
-    fake = FakeIssuer(path="/apps")
-    with Background(fake):
-        yield fake
 
 
 @pytest.fixture(scope="module")

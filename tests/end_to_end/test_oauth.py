@@ -5,7 +5,7 @@ import http.client
 import json
 import secrets
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -34,23 +34,8 @@ FORM = "application/x-www-form-urlencoded"
 
 
 @pytest.fixture(scope="module")
-def issuers() -> Iterator[dict[str, FakeIssuer]]:
-    fakes = {name: FakeIssuer(path=f"/{name}") for name in ("github", "mapped", "once")}
-    with Background(fakes["github"]), Background(fakes["mapped"]), Background(fakes["once"]):
-        yield fakes
-
-
-@pytest.fixture(scope="module")
-def github(issuers: dict[str, FakeIssuer]) -> FakeIssuer:
-    return issuers["github"]
-
-
-@pytest.fixture(scope="module")
-def gateway(tmp_path_factory: pytest.TempPathFactory, issuers: dict[str, FakeIssuer]) -> Iterator[Gateway]:
-    directory: Path = tmp_path_factory.mktemp("oauth")
-    write_configuration(directory, accounts(**{name: fake.url for name, fake in issuers.items()}))
-    with RedisServer(directory / "redis") as server, running(Gateway(directory, store=server.url)) as gateway:
-        yield gateway
+def gateway(federated_gateway: Gateway) -> Gateway:
+    return federated_gateway
 
 
 class Answer:

@@ -18,16 +18,8 @@ from tests.end_to_end.administration import ACCOUNTS, ALICE, CHIEF, SETTINGS
 from tests.end_to_end.federated_world import trusting
 from tests.end_to_end.resource_world import bearer
 from tests.end_to_end.world import PROD, role, role_arn
-from tests.fakes.background import Background
 from tests.fakes.issuer import AUDIENCE, FakeIssuer
 from tests.gateway import SOJOURN, Gateway, clean_environment, running, write_configuration
-
-
-@pytest.fixture(scope="module")
-def issuer() -> Iterator[FakeIssuer]:
-    issuer = FakeIssuer()
-    with Background(issuer):
-        yield issuer
 
 
 @pytest.fixture(scope="module")

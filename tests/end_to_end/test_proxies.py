@@ -14,19 +14,11 @@ from tests.end_to_end.proxied_world import configure, forbidden, s3, session
 from tests.end_to_end.proxies import PROXIES
 from tests.end_to_end.resource_world import ALICE, BOUNDED, bearer, presigned, signed
 from tests.end_to_end.world import DEV, PROD
-from tests.fakes.background import Background
 from tests.fakes.issuer import FakeIssuer
 from tests.fakes.objects import ObjectService
 from tests.gateway import Gateway, free_port, running
 
 REFUSED = (401, 403)
-
-
-@pytest.fixture(scope="module")
-def issuer() -> Iterator[FakeIssuer]:
-    fake = FakeIssuer()
-    with Background(fake):
-        yield fake
 
 
 @pytest.fixture(scope="module")

@@ -18,17 +18,9 @@ from broker.sigv4 import HttpRequest
 from tests.end_to_end.proxied_world import configure, rules, session
 from tests.end_to_end.resource_world import ACCOUNTS, ALICE, bearer, keys_of, presigned, signed
 from tests.end_to_end.world import DEV, PROD
-from tests.fakes.background import Background
 from tests.fakes.issuer import FakeIssuer
 from tests.fakes.redis import RedisServer
 from tests.gateway import Gateway, running, write_configuration
-
-
-@pytest.fixture(scope="module")
-def issuer() -> Iterator[FakeIssuer]:
-    fake = FakeIssuer(path="/apps")
-    with Background(fake):
-        yield fake
 
 
 @pytest.fixture(scope="module")

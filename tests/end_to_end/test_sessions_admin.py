@@ -34,7 +34,6 @@ from tests.end_to_end.administration import (
 )
 from tests.end_to_end.federated_world import MAIN, provider_arn, trusting
 from tests.end_to_end.world import DEV, PROD, allow, inline, role, role_arn
-from tests.fakes.background import Background
 from tests.fakes.issuer import AUDIENCE, FakeIssuer
 from tests.fakes.redis import RedisServer
 from tests.gateway import Gateway, running, write_configuration
@@ -47,13 +46,6 @@ DEPLOY = f"arn:aws:iam::{PROD}:role/ci/deploy"
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
     with RedisServer(tmp_path_factory.mktemp("redis")) as server:
         yield server
-
-
-@pytest.fixture(scope="module")
-def issuer() -> Iterator[FakeIssuer]:
-    issuer = FakeIssuer()
-    with Background(issuer):
-        yield issuer
 
 
 @pytest.fixture(scope="module")

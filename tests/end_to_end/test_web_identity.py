@@ -27,7 +27,6 @@ from tests.end_to_end.federated_world import (
     SOURCE_IDENTITY,
     STRANGER,
     TAGS,
-    accounts,
     provider_arn,
     trusting,
 )
@@ -43,23 +42,8 @@ AWS = Path(sys.prefix) / "aws-cli" / "bin" / "aws"
 
 
 @pytest.fixture(scope="module")
-def issuers() -> Iterator[dict[str, FakeIssuer]]:
-    fakes = {name: FakeIssuer(path=f"/{name}") for name in ("github", "mapped", "once")}
-    with Background(fakes["github"]), Background(fakes["mapped"]), Background(fakes["once"]):
-        yield fakes
-
-
-@pytest.fixture(scope="module")
-def github(issuers: dict[str, FakeIssuer]) -> FakeIssuer:
-    return issuers["github"]
-
-
-@pytest.fixture(scope="module")
-def gateway(tmp_path_factory: pytest.TempPathFactory, issuers: dict[str, FakeIssuer]) -> Iterator[Gateway]:
-    directory: Path = tmp_path_factory.mktemp("federated")
-    write_configuration(directory, accounts(**{name: fake.url for name, fake in issuers.items()}))
-    with RedisServer(directory / "redis") as server, running(Gateway(directory, store=server.url)) as gateway:
-        yield gateway
+def gateway(federated_gateway: Gateway) -> Gateway:
+    return federated_gateway
 
 
 @pytest.fixture(scope="module")
