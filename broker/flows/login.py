@@ -18,11 +18,11 @@ from typing import Protocol, TypeVar
 
 import msgspec
 
-from broker.directory.model import Role, Snapshot
+from broker.directory.model import Role, Snapshot, User
 from broker.errors import AccessDenied, ExpiredIdentityToken
 from broker.flows import saml
 from broker.flows.assume import Assumed, assume_by_caller, assume_by_identity
-from broker.flows.caller import Caller, Wire, user_caller
+from broker.flows.caller import Wire, user_caller
 from broker.flows.role_choice import roles_admitting, roles_open_to
 from broker.flows.saml import AuthnRequest
 from broker.flows.services import Services
@@ -109,7 +109,7 @@ class Offer(msgspec.Struct, frozen=True, kw_only=True):
         return next((self.vouched[position] for arn, position in self.roles if arn == role_arn), None)
 
 
-class Step(Protocol):
+class Held(Protocol):
     """What a ticket holds that one browser may go on with."""
 
     @property
@@ -117,7 +117,7 @@ class Step(Protocol):
         """Hash of the browser's secret."""
 
 
-_Step = TypeVar("_Step", bound=Step)
+_Held = TypeVar("_Held", bound=Held)
 
 
 class Code(msgspec.Struct, frozen=True, kw_only=True):
@@ -187,7 +187,7 @@ async def assume(services: Services, snapshot: Snapshot, wire: Wire, vouched: Vo
         return await assume_by_caller(
             services,
             snapshot,
-            _user(snapshot, vouched.user_arn),
+            user_caller(snapshot, password_user(snapshot, vouched.user_arn), ""),
             wire,
             vouched.request(role_arn, duration),
             code_verified=vouched.code_verified,
@@ -279,19 +279,20 @@ def _open_to(services: Services, snapshot: Snapshot, wire: Wire, each: Vouched) 
     """The roles that the trust policies, and for a user of ours its own policies, allow."""
     asked, verified = each.request(""), each.code_verified
     if each.user_arn is not None:
-        user = _user(snapshot, each.user_arn)
+        user = user_caller(snapshot, password_user(snapshot, each.user_arn), "")
         return roles_open_to(services, snapshot, user, wire, asked, code_verified=verified)
     return roles_admitting(services, snapshot, each.identity, each.provider_arn, wire, asked, code_verified=verified)
 
 
-def _user(snapshot: Snapshot, user_arn: str) -> Caller:
+def password_user(snapshot: Snapshot, user_arn: str) -> User:
+    """The user of ours who signed in. Raises `AccessDenied` where a reload took the user, or the password, away."""
     user = snapshot.user(user_arn)
     if user is None or user.password_hash is None:
         raise AccessDenied("The user does not exist, or has no password, any more.")
-    return user_caller(snapshot, user, "")
+    return user
 
 
-def own(found: _Step | None, browser: str | None) -> _Step:
+def own(found: _Held | None, browser: str | None) -> _Held:
     """What was found under a ticket, for the browser that made the step before.
 
     Raises:

@@ -9,7 +9,7 @@ Taking the ticket uses the challenge up. Invariants:
     policies (`iam:EnableMFADevice`), to a person of a directory by the provider's `EnrollSecurityKeys`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
@@ -32,14 +32,16 @@ from broker.flows.authorize import authorize
 from broker.flows.caller import Wire, user_caller
 from broker.flows.codes import Ceremonies
 from broker.flows.federate import in_aws_words
-from broker.flows.login import CHOOSE_WITHIN, Vouched, own
+from broker.flows.guessing import Attempt
+from broker.flows.login import CHOOSE_WITHIN, Vouched, own, password_user
 from broker.flows.mfa import directory_users_devices, judged
 from broker.flows.services import Services
 from broker.flows.trust import mfa_keys
+from providers.errors import ProofRejected
 from providers.security_keys import Credential, not_accepted
 
 Step = Literal["use", "manage"]
-_PURPOSE: Final = "signed-in"
+_PURPOSES: Final[Mapping[Step, str]] = {"use": "use-key", "manage": "manage-keys"}
 _ENABLE: Final = "iam:EnableMFADevice"
 _DEACTIVATE: Final = "iam:DeactivateMFADevice"
 _CHALLENGE_BYTES: Final = 32
@@ -52,7 +54,6 @@ class SignedIn(msgspec.Struct, frozen=True, kw_only=True):
     `to_keys`: whether the keys are wanted after one was used, and not the roles. `user_handle`: of the ring as it was.
     """
 
-    step: Step
     vouched: Vouched
     browser: bytes
     to_keys: bool
@@ -88,14 +89,13 @@ async def begin(
     else:
         return None
     signed_in = SignedIn(
-        step=step,
         vouched=vouched,
         browser=browser,
         to_keys=to_keys,
         challenge=services.random(_CHALLENGE_BYTES),
         user_handle=ring.user_handle,
     )
-    return step, await services.tickets.issue(_PURPOSE, signed_in, ttl=CHOOSE_WITHIN)
+    return step, await services.tickets.issue(_PURPOSES[step], signed_in, ttl=CHOOSE_WITHIN)
 
 
 async def waiting(services: Services, step: Step, ticket_id: str, browser: str | None) -> SignedIn:
@@ -103,15 +103,15 @@ async def waiting(services: Services, step: Step, ticket_id: str, browser: str |
 
     Raises:
         ExpiredIdentityToken: nobody; the step was taken, or took too long.
-        AccessDenied: it is another browser's, or another step's.
+        AccessDenied: it is another browser's.
     """
-    return _at(step, own(await services.tickets.read(_PURPOSE, ticket_id, SignedIn), browser))
+    return own(await services.tickets.read(_PURPOSES[step], ticket_id, SignedIn), browser)
 
 
 async def taken(services: Services, step: Step, ticket_id: str, browser: str | None) -> SignedIn:
     """As `waiting`, once: the challenge is used up, whatever comes of it."""
     await waiting(services, step, ticket_id, browser)  # another browser uses nothing up
-    return _at(step, own(await services.tickets.take(_PURPOSE, ticket_id, SignedIn), browser))
+    return own(await services.tickets.take(_PURPOSES[step], ticket_id, SignedIn), browser)
 
 
 async def request(services: Services, snapshot: Snapshot, signed_in: SignedIn) -> str:
@@ -132,9 +132,7 @@ async def use(
     vouched = signed_in.vouched
     holder = _holder(snapshot, vouched)
     with in_aws_words(rejected=IDPRejectedClaim):
-        # Counted apart from passwords, as codes are where a key of the API stands in a password's place.
-        attempt = await services.guessing.attempt(f"key {holder.account}", holder.place, wire.source_ip)
-        async with judged(attempt):
+        async with judged(await _attempt(services, holder, wire)):
             key = await _signed(services, holder, signed_in, response)
     identity = replace(vouched.identity, methods=vouched.identity.methods | {"hwk"})
     return key, msgspec.structs.replace(vouched, identity=identity, code_verified=True)
@@ -205,6 +203,14 @@ async def remove(services: Services, snapshot: Snapshot, wire: Wire, signed_in: 
         raise NoSuchEntity("This security key is not registered any more.")
 
 
+async def _attempt(services: Services, holder: KeyHolder, wire: Wire) -> Attempt:
+    """Counted apart from passwords: whoever gets here knows that."""
+    try:
+        return await services.guessing.attempt(f"key {holder.account}", holder.place, wire.source_ip)
+    except ProofRejected as error:
+        raise not_accepted(error.reason, error.detail) from error
+
+
 async def _signed(services: Services, holder: KeyHolder, signed_in: SignedIn, response: str) -> SecurityKey:
     ring = await services.security_keys.ring(holder)
     asserted = _ceremonies(services).asserted(
@@ -256,13 +262,12 @@ async def _has_device(services: Services, snapshot: Snapshot, owner: User | Ldap
 
 def _owner(snapshot: Snapshot, vouched: Vouched) -> User | LdapProvider:
     """The user of ours, or the directory whose person it is. Raises `AccessDenied` where that is gone."""
-    if vouched.user_arn is None:
-        found: User | LdapProvider | None = snapshot.ldap_provider(vouched.provider_arn)
-    else:
-        found = snapshot.user(vouched.user_arn)
-    if found is None:
-        raise AccessDenied("The user does not exist any more.")
-    return found
+    if vouched.user_arn is not None:
+        return password_user(snapshot, vouched.user_arn)
+    provider = snapshot.ldap_provider(vouched.provider_arn)
+    if provider is None:
+        raise AccessDenied("The identity provider is not there any more.")
+    return provider
 
 
 def _holder(snapshot: Snapshot, vouched: Vouched) -> KeyHolder:
@@ -288,9 +293,3 @@ def _ceremonies(services: Services) -> Ceremonies:
     if services.ceremonies is None:
         raise AccessDenied("Security keys cannot be used here any more.")
     return services.ceremonies
-
-
-def _at(step: Step, found: SignedIn) -> SignedIn:
-    if found.step != step:
-        raise AccessDenied("This sign-in is at another step. Begin again.")
-    return found

@@ -24,6 +24,10 @@ STRICT = f"arn:aws:iam::{DEV}:ldap-provider/strict"
 ADMINISTRATOR, OUTSIDER = new_key(DEV), new_key("444455556666")
 SELF = f"arn:aws:iam::{DEV}:user/${{aws:username}}"
 KEYS = ["iam:EnableMFADevice", "iam:DeactivateMFADevice", "iam:ListMFADevices"]
+LEAVE = (
+    allow("iam:EnableMFADevice", SELF),
+    allow("iam:DeactivateMFADevice", SELF, condition={"Bool": {"aws:MultiFactorAuthPresent": "true"}}),
+)
 NOVICES = 40
 
 
@@ -76,7 +80,7 @@ def key_world(place: Path) -> Iterator[World]:
         configured["Users"][0]["LoginProfile"] = hashed
         roles = allow("sts:*", "*")
         configured["Users"] += [
-            {"UserName": f"novice{i}", "LoginProfile": hashed, "Policies": inline(roles, allow(KEYS, SELF))}
+            {"UserName": f"novice{i}", "LoginProfile": hashed, "Policies": inline(roles, *LEAVE)}
             for i in range(NOVICES)
         ]
         configured["Users"] += [

@@ -1,6 +1,5 @@
 """Doors for people: a request in, a page or a redirect out; this face's one place that turns errors into bytes."""
 
-import logging
 import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -18,19 +17,15 @@ from broker.api.pages import views
 from broker.api.pages.layout import SECURITY_HEADERS, Page
 from broker.api.received import UNSIGNED_BODY_LIMIT, receive
 from broker.audit import Trail
-from broker.errors import AccessDenied, BrokerError, InternalFailure, ServiceUnavailable, ValidationError
+from broker.errors import AccessDenied, BrokerError, InternalFailure
 from broker.flows.caller import Wire
 from broker.flows.services import Services
 from broker.ids import Random
-from broker.sessions.keyring import KeysUnavailable
 from broker.settings.values import is_loopback
-from broker.stores.contract import StoreUnavailable
 
 _SECRET = re.compile(r"[A-Za-z0-9_-]{43}")
 _PORT = re.compile(r":[0-9]{1,5}\Z")
 _COOKIE_SECONDS: Final = 3600
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,32 +119,22 @@ class PageFace:
         cookie = cookie_name(settings.public_url)
         browser = _secret(request.cookies.get(cookie))
         visit = Visit(call, self.random, request.host, request.path_qs, {}, browser, recorded)
-        error: BrokerError | None = None
         answer: Page | Redirect | Document | None = None
-        try:
+        with call.caught():
             received = await receive(request, request_id, settings.server.trusted_proxies)
             call.wire = received.wire
             visit.sent_from = received.http.header("sec-fetch-site")
             visit.parameters = forms.parameters(
                 "" if request.method == "POST" else received.http.query,
                 received.body,
-                content_type=",".join(received.http.values.get("content-type", ())) or None,
+                content_type=received.content_type,
                 limit=UNSIGNED_BODY_LIMIT,
             )
             answer = await story(visit)
-        except BrokerError as refusal:
-            error = refusal
-        except (StoreUnavailable, KeysUnavailable) as outage:
-            log.warning("%s: %s", name, outage)
-            error = ServiceUnavailable()
-        except TimeoutError:
-            error = ValidationError("The request body did not arrive in time.")
-        except Exception:
-            log.exception("unexpected failure in %s", name)
-            error = InternalFailure()
 
+        error = call.error
         if visit.recorded or isinstance(error, AccessDenied):
-            error = await call.settle(self.trail, self.random, error)
+            error = await call.settle(self.trail, self.random)
         telemetry.answered("pages", name, "-" if error is None else error.code, time.perf_counter() - started)
         logs.REQUEST_ID.reset(reset)
         if error is not None:

@@ -29,7 +29,7 @@ class _Ticket:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Used(_Ticket):
-    response: str = param("response", text(0, 16_384))
+    response: str = param("response", text(0, 16_384), secret=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,13 @@ from broker.errors import BrokerError, ServiceUnavailable
 from broker.flows.assume import Assumed
 from broker.flows.login import Terminal
 
-_TITLES = {400: "Sign-in was refused", 403: "Access denied", 413: "Too large", 429: "Too many at once", 503: "Not available just now"}
+_TITLES = {
+    400: "Sign-in was refused",
+    403: "Access denied",
+    413: "Too large",
+    429: "Too many at once",
+    503: "Not available just now",
+}
 
 
 def failure(error: BrokerError, request_id: str) -> Page:
