@@ -34,6 +34,13 @@ def rules(host: str) -> list[dict[str, Any]]:
             "resource": "arn:aws:reports:::report/{id}",
         },
         {
+            "host": "reports.internal",
+            "methods": ["GET"],
+            "path": "/secrets/{id}",
+            "action": "reports:GetSecret",
+            "resource": "arn:aws:reports:::secret/{id}",
+        },
+        {
             "host": "odd.internal",
             "methods": ["GET"],
             "path": "/{account}/x",

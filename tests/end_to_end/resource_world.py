@@ -37,6 +37,7 @@ ACCOUNTS: dict[str, Any] = {
                         "*",
                         condition={"IpAddress": {"aws:SourceIp": ["10.0.0.0/8", "127.0.0.0/8"]}},
                     ),
+                    allow("reports:GetSecret", "*", condition={"Bool": {"aws:SecureTransport": "true"}}),
                 ),
             },
             {

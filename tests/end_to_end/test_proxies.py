@@ -163,6 +163,8 @@ def test_a_client_cannot_speak_for_the_proxy(gateway: Gateway, proxy: str, servi
     assert send(proxy, request, b"", *claimed.items(), ("x-sojourn-principal", "forged")) == 200
     assert service.seen[-1][2]["x-sojourn-principal"] == f"arn:aws:iam::{DEV}:user/alice"
     assert gateway.audit[-1]["sourceIPAddress"] != "198.51.100.7"
+    secret = signed(ALICE, "GET", "http://reports.internal/secrets/1", service="reports")
+    assert send(proxy, secret, b"", ("X-Forwarded-Proto", "https")) == 403
     for first in "-_":
         for second in "-_":
             for name in ("principal", "account", "tags"):

@@ -99,6 +99,13 @@ def test_the_clients_address_is_the_one_that_the_proxy_names(gateway: Gateway) -
     assert door(gateway, report)[0] == 403
 
 
+def test_the_proxy_tells_whether_the_client_came_by_tls(gateway: Gateway) -> None:
+    secret = originally(signed(ALICE, "GET", "http://reports.internal/secrets/1", service="reports"))
+    assert door(gateway, secret | {"X-Forwarded-Proto": "https"})[0] == 200
+    assert door(gateway, secret | {"X-Forwarded-Proto": "http"})[0] == 403
+    assert door(gateway, secret)[0] == 403
+
+
 def test_credentials_that_do_not_verify_are_401(gateway: Gateway) -> None:
     request = signed(ALICE, "GET", "http://127.0.0.1/b/k")
     assert door(gateway, originally(request))[0] == 200
