@@ -31,6 +31,8 @@ _NUMBER_START = frozenset("+-.0123456789")
 _MAX_DIGITS = 40
 MAX_DEPTH = 64
 """Levels of YAML; a configuration needs about a dozen, and what follows may recurse."""
+MAX_VALUES = 1_000_000
+"""With every alias counted as what it stands for: a few lines of aliases of aliases stand for billions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,16 +71,16 @@ def _parse_yaml(file: Path, text: str, faults: list[Fault]) -> Document | None:
     except yaml.YAMLError:
         faults.append(Fault(file, 1, "not valid YAML: a character is not allowed there"))
         return None
-    except _TooDeep as error:
-        faults.append(Fault(file, error.line, "nested too deeply"))
+    except _TooMuch as error:
+        faults.append(Fault(file, error.line, str(error)))
         return None
     root = cache(partial(_composed, text))
     return Document(file, builder.root, lambda location: _yaml_line(root(), location))
 
 
-class _TooDeep(Exception):
-    def __init__(self, line: int) -> None:
-        super().__init__(line)
+class _TooMuch(Exception):
+    def __init__(self, line: int, message: str) -> None:
+        super().__init__(message)
         self.line = line
 
 
@@ -89,11 +91,13 @@ class _Builder:
         self.root: object = None
         self._file = file
         self._faults = faults
-        self._open: list[tuple[list[object] | dict[str, object], str | None]] = []
-        """Containers that are not finished, outermost first, each with its anchor."""
+        self._open: list[tuple[list[object] | dict[str, object], str | None, int]] = []
+        """Containers that are not finished, outermost first, each with its anchor and how many values came before."""
         self._keys: list[str | None] = []
         """Of each open container, the key whose value comes next."""
-        self._anchors: dict[str, object] = {}
+        self._anchors: dict[str, tuple[object, int]] = {}
+        """What each stands for, and of how many values it is."""
+        self._values = 0
         self._documents = 0
 
     def take(self, event: Any) -> None:
@@ -104,7 +108,8 @@ class _Builder:
                 return
             value = _scalar(event.value) if event.style in ("", None) and event.implicit[0] else event.value
             self._add(value)
-            self._anchor(event.anchor, value)
+            self._count(event, 1)
+            self._anchor(event.anchor, value, 1)
         elif isinstance(event, yaml.CollectionStartEvent):
             self._check_tag(event)
             container: list[object] | dict[str, object] = [] if isinstance(event, yaml.SequenceStartEvent) else {}
@@ -113,13 +118,14 @@ class _Builder:
             else:
                 self._add(container)
             if len(self._open) >= MAX_DEPTH:
-                raise _TooDeep(_line(event))
-            self._open.append((container, event.anchor))
+                raise _TooMuch(_line(event), "nested too deeply")
+            self._open.append((container, event.anchor, self._values))
             self._keys.append(None)
+            self._count(event, 1)
         elif isinstance(event, yaml.CollectionEndEvent):
-            container, anchor = self._open.pop()
+            container, anchor, before = self._open.pop()
             self._keys.pop()
-            self._anchor(anchor, container)
+            self._anchor(anchor, container, self._values - before)
         elif isinstance(event, yaml.AliasEvent):
             self._alias(event)
         elif isinstance(event, yaml.DocumentStartEvent):
@@ -150,15 +156,22 @@ class _Builder:
             container[self._keys[-1] or ""] = value
             self._keys[-1] = None
 
-    def _anchor(self, name: str | None, value: object) -> None:
+    def _count(self, event: Any, values: int) -> None:
+        self._values += values
+        if self._values > MAX_VALUES:
+            raise _TooMuch(_line(event), f"more than {MAX_VALUES} values, with what aliases stand for")
+
+    def _anchor(self, name: str | None, value: object, values: int) -> None:
         if name is not None:
-            self._anchors[name] = value
+            self._anchors[name] = value, values
 
     def _alias(self, event: Any) -> None:
         if self._awaits_key():
             self._key(event, None)
         elif event.anchor in self._anchors:
-            self._add(self._anchors[event.anchor])
+            value, values = self._anchors[event.anchor]
+            self._add(value)
+            self._count(event, values)
         else:
             self._fault(event, "an alias must name an anchor that stands, finished, before it")
             self._add(None)

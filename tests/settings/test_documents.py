@@ -1,5 +1,6 @@
 """Documents: what YAML and JSON text becomes, and on which lines it stands."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,16 @@ def test_plain_scalars_are_read_as_yaml_1_2_does(scalar: str, expected: object) 
 
 def test_keys_are_texts_as_written() -> None:
     assert value("on: 1\n2012: 2\n~: 3") == {"on": 1, "2012": 2, "~": 3}
+
+
+def test_aliases_of_aliases_stand_for_no_more_values_than_there_is_room_for() -> None:
+    names = "abcdefghi"
+    lines = [f"{name}: &{name} [{', '.join([f'*{before}'] * 9)}]" for before, name in pairwise(names)]
+    document, faults = read("\n".join(["a: &a [x]", *lines]))
+    assert document is None
+    assert [(fault.line, fault.message) for fault in faults] == [
+        (7, "more than 1000000 values, with what aliases stand for")
+    ]
 
 
 def test_an_anchor_may_be_used_again() -> None:
