@@ -170,6 +170,8 @@ class TestPaths:
         for number in range(7):
             deep = CertificateAuthority(f"Level {number}", parent=deep)
             more.append(deep.certificate)
+            if number == 5:
+                await provider(root.pem).verify(shown(Holder(*_pair(deep.issue()), tuple(more))))
         assert await refusal(provider, Holder(*_pair(deep.issue()), tuple(more)), root.pem) == "path"
 
     async def test_an_authority_must_be_one_that_signs(self, provider: MakeProvider) -> None:

@@ -54,6 +54,8 @@ async def test_a_list_must_be_the_authority_s_own(provider: MakeProvider, author
     forged = authority.revocation_list(key=ec.generate_private_key(ec.SECP256R1()))
     assert await unavailable(provider, holder, forged) == "there is no list of CN=Test CA"
     assert await unavailable(provider, holder, CertificateAuthority("Other").revocation_list())
+    namesake = CertificateAuthority("Other", key=authority.key)
+    assert await unavailable(provider, holder, namesake.revocation_list())
     await provider(lists=forged + authority.revocation_list()).verify(ClientCertificate(holder.chain))
 
 
@@ -91,6 +93,10 @@ async def test_authorities_on_the_way_are_looked_up_too(provider: MakeProvider) 
     ("bend", "fault"),
     [
         ({"extensions": [(x509.DeltaCRLIndicator(1), True)]}, "not complete"),
+        (
+            {"extensions": [(x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3.4"), b"\x05\x00"), True)]},
+            "not complete",
+        ),
         (
             {
                 "extensions": [
