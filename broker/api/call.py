@@ -1,7 +1,8 @@
 """One request on its way through a face: who signed it, what it minted, and how it ends on record."""
 
+import contextlib
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 
 from broker import ids, telemetry
@@ -9,10 +10,11 @@ from broker.api.events import Event, identity_of
 from broker.api.received import Received
 from broker.audit import AuditUnavailable, Trail, cleaned
 from broker.directory.model import Snapshot
-from broker.errors import BrokerError, InternalFailure, ServiceUnavailable
+from broker.errors import BrokerError, InternalFailure, ServiceUnavailable, ValidationError
 from broker.flows.caller import Caller, Wire
 from broker.flows.services import Services
 from broker.ids import Random
+from broker.sessions.keyring import KeysUnavailable
 from broker.sessions.model import Session
 from broker.sigv4 import PresentedSignature
 from broker.stores.contract import StoreUnavailable
@@ -22,7 +24,10 @@ log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class Call:
-    """`minted` holds sessions until their answer is on its way. `client_certificates`: as TLS carried them, DER."""
+    """`minted` holds sessions until their answer is on its way. `client_certificates`: as TLS carried them, DER.
+
+    `error`: what the request failed with, if it did.
+    """
 
     services: Services
     snapshot: Snapshot
@@ -31,6 +36,23 @@ class Call:
     caller: Caller | None = None
     minted: list[Session] = field(default_factory=list)
     client_certificates: Callable[[], tuple[bytes, ...]] = tuple
+    error: BrokerError | None = None
+
+    @contextlib.contextmanager
+    def caught(self) -> Iterator[None]:
+        """Keep in `error` whatever the story fails with; nothing else escapes than cancellation."""
+        try:
+            yield
+        except BrokerError as refusal:
+            self.error = refusal
+        except (StoreUnavailable, KeysUnavailable) as outage:
+            log.warning("%s: %s", self.event.name, outage)
+            self.error = ServiceUnavailable()
+        except TimeoutError:
+            self.error = ValidationError("The request body did not arrive in time.")
+        except Exception:
+            log.exception("unexpected failure in %s", self.event.name)
+            self.error = InternalFailure()
 
     @property
     def signer(self) -> Caller:
@@ -64,11 +86,12 @@ class Call:
         self.caller = caller
         return caller
 
-    async def settle(self, trail: Trail, random: Random, error: BrokerError | None) -> BrokerError | None:
+    async def settle(self, trail: Trail, random: Random) -> BrokerError | None:
         """Write the audit event; where that fails, or the request did, nothing that was minted stays.
 
         Returns what the request failed with in the end, if it did.
         """
+        error = self.error
         event_id = ids.request_id(random)
         record = self.event.record(self.wire, self.services.now(), event_id, error)
         try:

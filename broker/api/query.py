@@ -6,7 +6,6 @@ order, for all of them, so that no action can forget a step. This is the face's 
 
 import asyncio
 import functools
-import logging
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
@@ -24,24 +23,18 @@ from broker.audit import Trail
 from broker.errors import (
     AccessDenied,
     BrokerError,
-    InternalFailure,
     InvalidAction,
     MissingAction,
     RequestTooLarge,
     ServiceUnavailable,
-    ValidationError,
 )
 from broker.flows.authorize import authorize
 from broker.flows.caller import Caller, Wire
 from broker.flows.services import Services
 from broker.ids import Random
-from broker.sessions.keyring import KeysUnavailable
 from broker.sessions.model import SessionKind
-from broker.stores.contract import StoreUnavailable
 
 Result = Mapping[str, Any] | None
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,9 +105,8 @@ class QueryFace:
         trusted = snapshot.settings.server.trusted_proxies
         call = Call(self.services, snapshot, wire, event)
         call.client_certificates = functools.partial(client_certificates, request, trusted)
-        error: BrokerError | None = None
         status, body, action_name = 200, b"", "-"
-        try:
+        with call.caught():
             received = await receive(request, request_id, trusted)
             call.wire = received.wire
             if len(received.body) > UNSIGNED_BODY_LIMIT:
@@ -123,7 +115,7 @@ class QueryFace:
             parameters = forms.parameters(
                 received.http.query,
                 received.body,
-                content_type=",".join(received.http.values.get("content-type", ())) or None,
+                content_type=received.content_type,
                 limit=BODY_LIMIT,
             )
             service, action_name = self._find(parameters)
@@ -134,18 +126,8 @@ class QueryFace:
                 render.success, action_name, result, request_id, namespace=service.namespace, json=json
             )
             body = await asyncio.to_thread(write) if action.bulky else write()
-        except BrokerError as refusal:
-            error = refusal
-        except (StoreUnavailable, KeysUnavailable) as outage:
-            log.warning("%s: %s", action_name, outage)
-            error = ServiceUnavailable()
-        except TimeoutError:
-            error = ValidationError("The request body did not arrive in time.")
-        except Exception:
-            log.exception("unexpected failure in %s", action_name)
-            error = InternalFailure()
 
-        error = await call.settle(self.trail, self.random, error)
+        error = await call.settle(self.trail, self.random)
         if error is not None:
             status = error.status
             body = render.failure(error, request_id, namespace=service.namespace, json=json)

@@ -30,6 +30,11 @@ class Received:
     body_sha256: str
     wire: Wire
 
+    @property
+    def content_type(self) -> str | None:
+        """Of the body, where it is told."""
+        return ",".join(self.http.values.get("content-type", ())) or None
+
 
 async def receive(
     request: web.Request,

@@ -1,6 +1,5 @@
 """The doors of resource servers and reverse proxies; this face's one place that turns errors into bytes."""
 
-import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -18,14 +17,10 @@ from broker.api.call import Call
 from broker.api.events import Event
 from broker.api.received import Received, receive
 from broker.audit import Trail
-from broker.errors import BrokerError, InternalFailure, ServiceUnavailable, ValidationError
+from broker.errors import BrokerError
 from broker.flows.caller import Wire
 from broker.flows.services import Services
 from broker.ids import Random
-from broker.sessions.keyring import KeysUnavailable
-from broker.stores.contract import StoreUnavailable
-
-log = logging.getLogger(__name__)
 
 _encode = msgspec.json.Encoder().encode
 
@@ -94,29 +89,19 @@ class AuthzFace:
         event = Event(source="sts.amazonaws.com", name=name)
         wire = Wire(source_ip=request.remote or "", secure=request.secure, user_agent="", request_id=request_id)
         call = Call(self.services, snapshot, wire, event)
-        error: BrokerError | None = None
         verified = True
         answer: Mapping[str, Any] = {}
-        try:
+        with call.caught():
             proxies = snapshot.settings.server.trusted_proxies
             received = await receive(request, request_id, proxies, encoded=encoded)
             call.wire = received.wire
-            answer = await run(call, received)
-        except Unverified as unverified:
-            error, verified = unverified.refusal, False
-        except BrokerError as refusal:
-            error = refusal
-        except (StoreUnavailable, KeysUnavailable) as outage:
-            log.warning("%s: %s", name, outage)
-            error = ServiceUnavailable()
-        except TimeoutError:
-            error = ValidationError("The request body did not arrive in time.")
-        except Exception:
-            log.exception("unexpected failure in %s", name)
-            error = InternalFailure()
+            try:
+                answer = await run(call, received)
+            except Unverified as unverified:
+                call.error, verified = unverified.refusal, False
 
-        found = error
-        error = await call.settle(self.trail, self.random, error)
+        found = call.error
+        error = await call.settle(self.trail, self.random)
         telemetry.answered("authz", name, "-" if error is None else error.code, time.perf_counter() - started)
         logs.REQUEST_ID.reset(reset)
         return answer, error, verified or error is not found, request_id

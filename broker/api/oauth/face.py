@@ -1,6 +1,5 @@
 """The OAuth endpoints: requests in, JSON out; this face's one place that turns errors into bytes (RFC 6749 §5)."""
 
-import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -18,15 +17,10 @@ from broker.api.oauth.introspect import introspect
 from broker.api.oauth.revoke import revoke
 from broker.api.received import UNSIGNED_BODY_LIMIT, Received, receive
 from broker.audit import Trail
-from broker.errors import AccessDenied, BrokerError, InternalFailure, ServiceUnavailable, ValidationError
+from broker.errors import AccessDenied, BrokerError, ValidationError
 from broker.flows.caller import Wire
 from broker.flows.services import Services
 from broker.ids import Random
-from broker.sessions.keyring import KeysUnavailable
-from broker.stores.contract import StoreUnavailable
-
-log = logging.getLogger(__name__)
-
 
 _Run = Callable[[Call, Received, Mapping[str, str]], Awaitable[Mapping[str, Any]]]
 
@@ -62,24 +56,13 @@ class OAuthFace:
         event = Event(source="sts.amazonaws.com", name=event_name)
         wire = Wire(source_ip=request.remote or "", secure=request.secure, user_agent="", request_id=request_id)
         call = Call(self.services, snapshot, wire, event)
-        error: BrokerError | None = None
         answer: Mapping[str, Any] = {}
-        try:
+        with call.caught():
             received = await receive(request, request_id, snapshot.settings.server.trusted_proxies)
             call.wire = received.wire
             answer = await run(call, received, _parameters(received))
-        except BrokerError as refusal:
-            error = refusal
-        except (StoreUnavailable, KeysUnavailable) as outage:
-            log.warning("%s: %s", event_name, outage)
-            error = ServiceUnavailable()
-        except TimeoutError:
-            error = ValidationError("The request body did not arrive in time.")
-        except Exception:
-            log.exception("unexpected failure in %s", event_name)
-            error = InternalFailure()
 
-        error = await call.settle(self.trail, self.random, error)
+        error = await call.settle(self.trail, self.random)
         telemetry.answered("oauth", label, "-" if error is None else error.code, time.perf_counter() - started)
         logs.REQUEST_ID.reset(reset)
         return _response(answer, error, request_id, denied)
@@ -92,7 +75,7 @@ def _parameters(received: Received) -> Mapping[str, str]:
     return forms.parameters(
         "",
         received.body,
-        content_type=",".join(received.http.values.get("content-type", ())) or None,
+        content_type=received.content_type,
         limit=UNSIGNED_BODY_LIMIT,
     )
 
