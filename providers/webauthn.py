@@ -49,7 +49,15 @@ _ALGORITHMS: Final[tuple[type[CoseKey], ...]] = (ES256, EdDSA, RS256)
 _KEY_TYPES: Final[Mapping[int, int]] = {ES256.ALGORITHM: 2, EdDSA.ALGORITHM: 1, RS256.ALGORITHM: 3}
 _TRANSPORTS: Final = frozenset(each.value for each in AuthenticatorTransport)
 # What a parser of hostile bytes may raise beside ValueError.
-_HOSTILE: Final = (ArithmeticError, LookupError, RecursionError, TypeError, struct.error, UnsupportedAlgorithm)
+_HOSTILE: Final = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    RecursionError,
+    TypeError,
+    struct.error,
+    UnsupportedAlgorithm,
+)
 
 
 class WebAuthn:
