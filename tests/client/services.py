@@ -9,6 +9,7 @@ from typing import Any, Self
 
 import uvicorn
 from aiohttp import web
+from aiohttp.typedefs import Handler
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
@@ -48,7 +49,8 @@ RULES: Sequence[Rule] = (
 
 async def told(access: Any, body: bytes = b"") -> dict[str, Any]:
     """What a handler knows of its caller."""
-    return {"arn": access.principal.arn, "tags": access.principal.tags, "body": body.decode()}
+    principal = access.principal
+    return {"arn": principal.arn, "tags": principal.tags, "id": principal.user_id, "body": body.decode()}
 
 
 async def readable(access: Any) -> list[str]:
@@ -66,7 +68,7 @@ class AiohttpService:
         self.url = ""
 
     async def __aenter__(self) -> Self:
-        application = web.Application(handler_args={"auto_decompress": False})
+        application = web.Application(handler_args={"auto_decompress": False}, middlewares=[self._after])
         protect(application, self._guard)
         application.router.add_get("/health", self._health)
         application.router.add_get("/me", self._show)
@@ -83,6 +85,11 @@ class AiohttpService:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self._runner.cleanup()
+
+    @web.middleware
+    async def _after(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        assert request.path == "/health" or ACCESS in request
+        return await handler(request)
 
     async def _health(self, request: web.Request) -> web.Response:
         assert ACCESS not in request

@@ -245,7 +245,6 @@ async def test_an_outage_of_a_moment_is_waited_for(faults: list[Any]) -> None:
         answering(SOUND, 401),
         answering(SOUND, 500),
         answering(b"<html>who are you?</html>", 401),
-        lambda _: web.Response(status=302, headers={"Location": "/elsewhere"}),
         lambda _: web.Response(body=json.dumps(SOUND), headers={"Content-Encoding": "deflate"}),
     ],
 )
@@ -253,6 +252,16 @@ async def test_whatever_is_no_decision_is_no_verdict(answer: Any) -> None:
     async with Faulty(answer) as url, asking(url) as authorizer:
         with pytest.raises(Unavailable):
             await authorizer.decide(BearerToken("x"), "a:B", "*")
+
+
+async def test_no_redirection_is_followed() -> None:
+    elsewhere = Faulty(answering(SOUND))
+    async with elsewhere as other:
+        redirecting = Faulty(lambda _: web.Response(status=307, headers={"Location": other + "/authorize"}))
+        async with redirecting as url, asking(url) as authorizer:
+            with pytest.raises(Unavailable):
+                await authorizer.decide(BearerToken("x"), "a:B", "*")
+    assert elsewhere.asked == 0
 
 
 async def test_time_is_bounded() -> None:
