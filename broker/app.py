@@ -5,7 +5,6 @@ import contextlib
 import logging
 import os
 import signal
-import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -264,20 +263,3 @@ def _configured(settings: Settings) -> Sequence[bytes]:
 
 def _made_master_key(settings: Settings) -> Path:
     return settings.state / "master-key"
-
-
-def tls_context(settings: Settings) -> ssl.SSLContext | None:
-    """The server's side of TLS 1.2 or newer, None where TLS is not configured."""
-    tls = settings.server.tls
-    if tls is None:
-        return None
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.load_cert_chain(tls.certificate.path, tls.private_key.path)
-    if tls.client_ca is not None:
-        context.load_verify_locations(cadata=tls.client_ca.content.decode("ascii"))
-        context.verify_mode = ssl.CERT_OPTIONAL
-        # A ticket would bring back the client's certificate without those of the authorities that it sent along.
-        context.options |= ssl.OP_NO_TICKET
-        context.num_tickets = 0
-    return context

@@ -27,7 +27,7 @@ import uvloop
 from aiohttp import web
 
 from broker.api.connections import SERVER_LOG
-from broker.app import CONNECTIONS, build, tls_context
+from broker.app import CONNECTIONS, build
 from broker.audit import Trail
 from broker.clock import utc_now
 from broker.directory.directory import Directory
@@ -36,6 +36,7 @@ from broker.settings import Settings
 from broker.stores import open_store
 from broker.stores.contract import Store, StoreMisconfigured, StoreUnavailable
 from broker.stores.embedded import EmbeddedServer, EmbeddedServerFailed
+from broker.tls import tls_context
 
 DRAIN = 10.0
 """Seconds that requests in flight get on SIGTERM."""

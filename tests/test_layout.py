@@ -177,6 +177,7 @@ WIRING = {
     "broker.federation",
     "broker.saml_federation",
     "broker.supervisor",
+    "broker.tls",
 }
 
 

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 import click
 
-from broker.cli.client import post, require_address, tls
+from broker.cli.client import NoAnswer, post, require_address, tls
 
 _ACTION = "AssumeRoleWithCertificate"
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -37,4 +37,10 @@ def assume(
         raise click.UsageError("--certificate needs an https endpoint; TLS is what proves who has its key")
     named = {"ProviderArn": provider} if provider is not None else {}
     form = {"Action": _ACTION, "Version": "2011-06-15", **named, **parameters}
-    return post(endpoint, "/", form, answer=_ACTION, context=tls(certificate, key))
+    try:
+        return post(endpoint, "/", form, answer=_ACTION, context=tls(certificate, key))
+    except NoAnswer as error:
+        raise click.ClickException(
+            f"{error.message}. If it answers others, it does not accept this certificate: it must be from an authority "
+            "in the gateway's client_ca, for clients, and not expired."
+        ) from error

@@ -33,6 +33,10 @@ class Refused(click.ClickException):
         self.sentence = sentence
 
 
+class NoAnswer(click.ClickException):
+    """Nothing came back that could be one."""
+
+
 def endpoint_option(function: _F) -> _F:
     """`--endpoint`, else `AWS_ENDPOINT_URL_STS`, else the default."""
     option = click.option(
@@ -151,7 +155,7 @@ def _answer(
         answer = connection.getresponse()
         content = answer.read(_LARGEST_ANSWER)
     except (OSError, http.client.HTTPException) as error:
-        raise click.ClickException(f"{endpoint} does not answer: {error}") from error
+        raise NoAnswer(f"{endpoint} does not answer: {error}") from error
     finally:
         connection.close()
     try:

@@ -18,7 +18,7 @@ from minio.credentials.providers import CertificateIdentityProvider
 from tests.end_to_end.certificate_world import ACTION, Authorities, provider_arn, trusting, write_world
 from tests.end_to_end.unsigned_client import NS, Refusal, ask
 from tests.end_to_end.world import DEV, role, role_arn
-from tests.fakes.certificates import SERVER
+from tests.fakes.certificates import SERVER, CertificateAuthority
 from tests.fakes.redis import RedisServer
 from tests.gateway import SOJOURN, Gateway, clean_environment, running
 
@@ -116,6 +116,9 @@ class TestCommandLine:
         assert (several.returncode, several.stdout) == (1, "")
         assert "ValidationError: ProviderArn is required" in several.stderr
         assert "AccessDenied" in run(gateway, *guest, "--provider", provider_arn("guests")).stderr
+        certificate, key = CertificateAuthority("Unknown").issue("build-7").files(tmp_path, "unknown")
+        unknown = run(gateway, *machine[:-4], "--certificate", certificate, "--key", key)
+        assert "it does not accept this certificate" in unknown.stderr
 
     def test_files_that_cannot_be_used_are_told(self, gateway: Gateway, machine: list[object], tmp_path: Path) -> None:
         sealed = tmp_path / "sealed.key"
