@@ -19,7 +19,7 @@ def no_context(_: Incoming) -> Context:
 
 def peer_context(incoming: Incoming) -> Context:
     """`aws:SourceIp`, `aws:SecureTransport` and `aws:UserAgent`, where callers connect to the service themselves."""
-    keys = {"aws:SecureTransport": ["true" if incoming.scheme in ("https", "wss") else "false"]}
+    keys = {"aws:SecureTransport": ["true" if incoming.scheme == "https" else "false"]}
     if incoming.peer is not None:
         keys["aws:SourceIp"] = [incoming.peer]
     agent = incoming.http.header("user-agent")

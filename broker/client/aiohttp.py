@@ -42,7 +42,10 @@ def _middleware(guard: Guard) -> Middleware:
             return await handler(request)
         except Refusal as refusal:
             return _response(refusal)
-        except (Unauthenticated, NoVerdict) as failure:  # the handler asked for more
+        except (Unauthenticated, NoVerdict) as failure:
+            # The handler asked for more; too late to answer, the server breaks off.
+            if request.writer.output_size:
+                raise
             return _response(guard.refusal(failure))
 
     return guarded

@@ -141,7 +141,8 @@ def _incoming(scope: Scope, body: _Body) -> Incoming:
     )
     client = scope.get("client")
     read = body.read if scope["type"] == "http" else _nothing
-    return Incoming(http, scope.get("scheme", "http"), client[0] if client else None, read)
+    scheme = "https" if scope.get("scheme") in ("https", "wss") else "http"
+    return Incoming(http, scheme, client[0] if client else None, read)
 
 
 def _text(raw: bytes) -> str:

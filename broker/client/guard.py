@@ -49,10 +49,10 @@ class Guard:
         context: ContextOf = no_context,
         unsigned_bodies: bool = False,
     ) -> None:
-        """`verifier`: bearer tokens are taken. `hosts`: requests are that were signed for one of these hosts.
+        """With `verifier` bearer tokens are taken; with `hosts`, requests that were signed for one of these.
 
         A host without a port stands for every port. `context`: condition keys of a request (`peer_context`).
-        `unsigned_bodies`: lets in what the signature does not cover (presigned uploads, `UNSIGNED-PAYLOAD`).
+        `unsigned_bodies`: bodies may be such as the signature does not cover (presigned uploads, `UNSIGNED-PAYLOAD`).
         Raises `ValueError` where a rule could let nobody in.
         """
         if authorizer is None and (hosts or any(isinstance(rule, Authorized) for rule in rules)):

@@ -22,8 +22,9 @@ _METHOD = re.compile(r"[A-Z][A-Z-]{0,30}")
 class Incoming:
     """A request that has arrived. `http` holds it as the client sent it, percent-encoding and all.
 
-    `peer`: the address at the other end of the connection, which may be a proxy's. `values`: what the placeholders of
-    the rule's path stand for, decoded. `read` gives the body, as often as it is asked, and leaves it for the handler.
+    `scheme`: `http` or `https`. `peer`: the address at the other end of the connection, which may be a proxy's.
+    `values`: what the placeholders of the rule's path stand for, decoded. `read` gives the body, as often as it is
+    asked, and leaves it for the handler.
     """
 
     http: HttpRequest
@@ -34,7 +35,10 @@ class Incoming:
 
 
 Named: TypeAlias = str | Callable[[Incoming], str | Awaitable[str | None] | None]
-"""A text, or a function of the request, plain or asynchronous, that gives it; None from there means no."""
+"""A text, or a function of the request, plain or asynchronous, that gives it; None from there means no.
+
+The function is called before a signature is verified, which is done together with the decision.
+"""
 
 
 @dataclass(frozen=True, slots=True)

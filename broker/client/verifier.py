@@ -93,9 +93,9 @@ class Verifier:
         keys = self._keys if self._keys is not None else self._open()
         try:
             key = await keys.find(jws.key_id, jws.algorithm)
-        except ProofRejected as error:
-            raise _invalid("It is signed with a key that is not published.") from error
-        except ProviderUnavailable as error:
+        except (ProofRejected, ProviderUnavailable) as error:
+            if error.reason == "key_unknown":
+                raise _invalid("It is signed with a key that is not published.") from error
             raise Unavailable(f"the keys of {self.issuer} cannot be had: {error.detail}") from error
         if not signed_with(key, jws.signing_input, jws.signature):
             raise _invalid("Its signature is not right.")

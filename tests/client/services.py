@@ -3,7 +3,7 @@
 import asyncio
 import json
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -12,11 +12,11 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
-from broker.client import Authenticated, Authorized, Guard, Incoming, Public, Question, Rule
+from broker.client import Authenticated, Authorized, Guard, Incoming, Public, Question, Rule, Unavailable
 from broker.client.aiohttp import ACCESS, protect
 from broker.client.asgi import Guarded, access_of
 from tests.end_to_end.world import DEV
@@ -34,6 +34,7 @@ RULES: Sequence[Rule] = (
     Authenticated("GET", "/me"),
     Authenticated("GET", "/mine"),
     Authenticated("GET", "/live"),
+    Authenticated("GET", "/late"),
     Authenticated("GET", "/things/{id}"),
     Authorized(["GET", "HEAD"], "/reports/{id}", "reports:GetReport", REPORT),
     Authorized("PUT", "/objects/{bucket}/{key+}", "s3:PutObject", "arn:aws:s3:::{bucket}/{key}"),
@@ -73,6 +74,7 @@ class AiohttpService:
         application.router.add_get("/health", self._health)
         application.router.add_get("/me", self._show)
         application.router.add_get("/mine", self._mine)
+        application.router.add_get("/late", self._late)
         application.router.add_get("/things/{id}", self._thing)
         application.router.add_route("*", "/{rest:.*}", self._show)
         self._runner = web.AppRunner(application, shutdown_timeout=0.1)
@@ -98,6 +100,12 @@ class AiohttpService:
     async def _show(self, request: web.Request) -> web.Response:
         return web.json_response(await told(request[ACCESS], await request.read()))
 
+    async def _late(self, request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        await response.write(b"begun")
+        raise Unavailable("too late")
+
     async def _thing(self, request: web.Request) -> web.Response:
         return web.json_response(request.match_info["id"])
 
@@ -112,6 +120,7 @@ class AsgiService:
         routes = [
             Route("/health", self._health),
             Route("/mine", self._mine),
+            Route("/late", self._late),
             Route("/things/{id}", self._thing),
             WebSocketRoute("/live", self._live),
             WebSocketRoute("/{rest:path}", self._live),
@@ -142,6 +151,13 @@ class AsgiService:
 
     async def _show(self, request: Request) -> Response:
         return JSONResponse(await told(access_of(request.scope), await request.body()))
+
+    async def _late(self, _: Request) -> Response:
+        async def body() -> AsyncIterator[bytes]:
+            yield b"begun"
+            raise Unavailable("too late")
+
+        return StreamingResponse(body())
 
     async def _thing(self, request: Request) -> Response:
         return JSONResponse(request.path_params["id"])

@@ -235,6 +235,10 @@ class TestBearer:
     def test_the_handler_asks_for_more(self, url: str, token: str) -> None:
         assert send(url, "/mine", with_token(token)).json == ["mine"]
 
+    def test_a_failure_after_the_answer_began_breaks_it_off(self, url: str, token: str) -> None:
+        with pytest.raises((http.client.HTTPException, OSError)):
+            send(url, "/late", with_token(token))
+
     def test_its_body_is_left_to_the_handler(self, url: str, token: str) -> None:
         body = b"x" * 100_000
         answer = send(url, "/objects/b/k", with_token(token), "PUT", body)
@@ -484,6 +488,9 @@ class TestWebSockets:
             assert self.status(service.url, "/open", with_token(token)) == 403
             assert self.status(service.url, "/reports/yours", with_token(token)) == 403
             assert self.status(service.url, "/live", with_token(token)) == 101
+            for target, status in (("/objects/b/k", 101), ("/objects/vault/k", 403)):
+                headers = signed(ALICE, "GET", service.url + target)["headers"]
+                assert self.status(service.url, target, headers) == status
 
     def status(self, url: str, target: str, headers: Mapping[str, str]) -> int:
         parts = urlsplit(url)

@@ -200,9 +200,10 @@ async def test_unknown_keys_make_for_one_fetch(issuer: FakeIssuer, verifier: Ver
     assert issuer.fetches["jwks"] == 1
 
 
-async def test_without_keys_there_is_no_verdict(issuer: FakeIssuer, verifier: Verifier) -> None:
-    issuer.mode = "error500"
-    with pytest.raises(Unavailable, match="status 500"):
+@pytest.mark.parametrize("mode", ["error500", "garbage", "wrong_issuer", "foreign_jwks_uri", "no_keys", "redirect"])
+async def test_without_keys_there_is_no_verdict(issuer: FakeIssuer, verifier: Verifier, mode: str) -> None:
+    issuer.mode = mode
+    with pytest.raises(Unavailable):
         await verifier.verify(token(issuer))
 
 
