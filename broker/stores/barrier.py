@@ -36,7 +36,8 @@ class Barrier:
     async def passed(self, *, fsync: bool) -> str:
         """Return when every write answered so far is safe; the run of the server that says so.
 
-        With `fsync`: synced, and acknowledged by every replica that is known. Without, one of them is enough.
+        With `fsync`: synced, and acknowledged by every replica that is up, of which there must be one where any is
+        known: one that is down now may take over when it is back. Without, one that is up is enough.
 
         Raises:
             StoreUnavailable: it is not, as far as the server could tell in time.
@@ -65,7 +66,7 @@ class Barrier:
             await asyncio.wait(others, timeout=_PAUSE, return_when=asyncio.FIRST_COMPLETED)
         del self._forming[fsync]  # whoever comes from now on needs a later write
         self._refuse_if_closed()
-        line = self._idle.pop() if self._idle else Line(self._opener, timeout=_SECONDS + 0.15)
+        line = self._idle.pop() if self._idle else Line(self._opener, timeout=_SECONDS + 0.15, name=None)
         self._lines.add(line)
         try:
             run = await self._pass(line, fsync=fsync)
@@ -84,8 +85,8 @@ class Barrier:
         )
         info = server.fields(said)
         milliseconds = round(_SECONDS * 1000)
-        wanted = max(part.replicas, 1 if server.replicated(info) else 0)
-        wanted = wanted if fsync else min(wanted, 1)
+        up = part.replicas or int(server.replicated(info))
+        wanted = (up or min(part.absent, 1)) if fsync else min(up, 1)
         if wanted and await line.send("WAIT", wanted, milliseconds) < wanted:
             raise StoreUnavailable(f"fewer than {wanted} replicas have acknowledged the write in time")
         if fsync and server.syncs_on_request(info):

@@ -80,10 +80,12 @@ class Line:
     """Sends commands and gives replies as redis-py's parser reads them (RESP2: bytes, int, list, None).
 
     `timeout`: seconds until a command is given up, from queueing to reply. `limit`: commands under way at most.
-    `name`: what is at the other end, for the log.
+    `name`: what is at the other end, for the log; None where it is to say nothing.
     """
 
-    def __init__(self, opener: Opener, *, timeout: float = 1.0, limit: int = 8192, name: str = "the store") -> None:
+    def __init__(
+        self, opener: Opener, *, timeout: float = 1.0, limit: int = 8192, name: str | None = "the store"
+    ) -> None:
         self.run: str | None = None
         """The run of the server that the line is, or was last, connected to."""
         self.switches = 0
@@ -156,7 +158,7 @@ class Line:
                         async with asyncio.timeout(self._timeout):
                             # At the end, TLS says goodbye.
                             await opened.connection.disconnect(nowait=not self._closed)
-                _log.warning("connection to %s lost: %s", self._name, text_of(lost))
+                self._say(f"connection to {self._name} lost: {text_of(lost)}")
                 if isinstance(lost, TimeoutError):
                     # A server that stands still accepts connections all the same: let nobody wait for it again.
                     self._failure = lost
@@ -174,14 +176,14 @@ class Line:
                 opened = await self._opener()
         except (RedisError, OSError, StoreUnavailable) as error:
             if self._failure is None:
-                _log.warning("%s is unavailable: %s", self._name, text_of(error))
+                self._say(f"{self._name} is unavailable: {text_of(error)}")
             self._failure = error
             self._fail(error, queued=True)
             return None
         finally:
             self._connecting = False
         if self._failure is not None:
-            _log.warning("%s is available again", self._name)
+            self._say(f"{self._name} is available again")
         self._failure = None
         if self.run not in (None, opened.run):
             self.switches += 1
@@ -245,6 +247,10 @@ class Line:
                 waiter.set_exception(_refused(refusal))
             if isinstance(refusal, ReadOnlyError):
                 raise refusal  # a demoted primary keeps its sockets open
+
+    def _say(self, text: str) -> None:
+        if self._name is not None:
+            _log.warning(text)
 
     def _watch(self) -> None:
         """Give the server up when the oldest command is past its time."""

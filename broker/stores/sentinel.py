@@ -30,12 +30,13 @@ _PATIENCE = 2.0
 
 @dataclass(frozen=True, slots=True)
 class _Word:
-    """What one Sentinel says of the primary. `replicas`: how many follow it and are not held to be down."""
+    """What one Sentinel says of the primary, and of how many replicas: those that are up and those that are not."""
 
     address: Address
     epoch: int
     down: bool
     replicas: int
+    absent: int
 
 
 class Sentinels(Alone):
@@ -92,7 +93,7 @@ class Sentinels(Alone):
         same = [word for word in words if word.address == latest.address]
         if sum(word.down for word in same) >= majority:
             raise StoreUnavailable("the Sentinels hold the primary to be down")
-        self._part = Part(replicas=max(word.replicas for word in same))
+        self._part = Part(replicas=max(word.replicas for word in same), absent=max(word.absent for word in same))
         return latest.address
 
     async def _ask(self, line: Line) -> _Word:
@@ -110,7 +111,8 @@ class Sentinels(Alone):
                 address,
                 int(state["config-epoch"]) + ahead,
                 not ahead and "s_down" in state["flags"].split(","),
-                up or min(len(replicas), 1),
+                up,
+                len(replicas) - up,
             )
         except (KeyError, ValueError, TypeError) as error:
             raise StoreUnavailable("the Sentinel's answer cannot be read") from error

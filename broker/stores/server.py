@@ -25,12 +25,14 @@ class Part:
     """What of the store one primary holds.
 
     `slots`: those of a cluster, empty where it holds everything; `tag`: a text that hashes into them. `replicas`: how
-    many are known that may take over, for a server does not count those that it has lost sight of.
+    many could take over, for the server itself does not count those that it has lost sight of; `absent`: how many are
+    known beside them, which are held to be down and could take over when they are back.
     """
 
     slots: str = ""
     tag: str = ""
     replicas: int = 0
+    absent: int = 0
 
     def key(self, name: str) -> str:
         """Where the store keeps something of its own that belongs to this server."""
@@ -76,12 +78,12 @@ def identify(info: Mapping[str, str], settings: Mapping[bytes, bytes], part: Par
     """
     try:
         run_id, replication_id = run_of(info), info["master_replid"]
-        alone = info["role"] == "master" and not replicated(info)
+        alone = info["role"] == "master" and not (replicated(info) or part.replicas or part.absent)
         original = info["master_replid2"] == _NO_REPLICATION_ID
     except KeyError as missing:
         raise StoreUnavailable(f"the server's INFO lacks {missing}") from None
     synced = settings.get(b"appendonly") == b"yes" and settings.get(b"appendfsync") == b"always"
-    return Server(run_id, replication_id, part.slots, steadfast=alone and original and synced and not part.replicas)
+    return Server(run_id, replication_id, part.slots, steadfast=alone and original and synced)
 
 
 def run_of(info: Mapping[str, str]) -> str:

@@ -51,7 +51,8 @@ class Shard:
             known = None if stored is None else Memory.decode(records.value(key, stored))
             memory = renew(known, present, now=self._now, random=self._random)
             if memory is known or await self._record(key, stored, memory):
-                return Epoch(memory.marker, memory.since, replicated=bool(part.replicas) or server.replicated(info))
+                replicated = server.replicated(info) or bool(part.replicas or part.absent)
+                return Epoch(memory.marker, memory.since, replicated=replicated)
         raise StoreUnavailable("the store's epoch changes faster than it can be read")
 
     async def empty(self) -> bool:

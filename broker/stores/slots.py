@@ -58,7 +58,7 @@ def read(info: bytes, reply: Any, *, host: str, tls: bool) -> SlotMap:
         for address, ranges, _ in held:
             for first, last in ranges:
                 owners[first : last + 1] = [address] * (last + 1 - first)
-        parts = {address: Part(_text(ranges), _tag(owners, address), replicas) for address, ranges, replicas in held}
+        parts = {place: Part(_text(ranges), _tag(owners, place), *replicas) for place, ranges, replicas in held}
         epoch = int(state["cluster_current_epoch"])
     except (KeyError, ValueError, TypeError, AttributeError) as error:
         raise StoreUnavailable("the cluster's map of slots cannot be read") from error
@@ -78,8 +78,10 @@ def _tag(owners: Sequence[Address | None], address: Address) -> str:
     raise ValueError("two servers have the same slots")
 
 
-def _shard(shard: Mapping[str, Any], host: str, *, tls: bool) -> tuple[Address, Sequence[Range], int] | None:
-    """Where the primary is, its slots, and how many replicas are up, at least one where there are any."""
+def _shard(
+    shard: Mapping[str, Any], host: str, *, tls: bool
+) -> tuple[Address, Sequence[Range], tuple[int, int]] | None:
+    """Where the primary is, its slots, and how many of its replicas are up and are not."""
     bounds = [int(bound) for bound in shard["slots"]]
     ranges = sorted(zip(bounds[::2], bounds[1::2], strict=True))
     nodes = [_fields(node) for node in shard["nodes"]]
@@ -90,7 +92,7 @@ def _shard(shard: Mapping[str, Any], host: str, *, tls: bool) -> tuple[Address, 
     up = sum(not _failed(node) for node in replicas)
     name = (primary.get("endpoint") or primary.get("ip") or b"").decode()
     address = (name if name not in ("", "?") else host, int(primary["tls-port" if tls else "port"]))
-    return address, ranges, up or min(len(replicas), 1)
+    return address, ranges, (up, len(replicas) - up)
 
 
 def _failed(node: Mapping[str, Any]) -> bool:
