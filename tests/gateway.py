@@ -4,7 +4,6 @@ import contextlib
 import json
 import os
 import signal
-import socket
 import ssl
 import subprocess
 import sys
@@ -18,16 +17,10 @@ import boto3
 import yaml
 from botocore.config import Config
 
+from tests.fakes.server import free_port as free_port
+
 SOJOURN = Path(sys.executable).with_name("sojourn")
 STARTED_WITHIN = 30.0
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def write_configuration(

@@ -11,7 +11,8 @@ from typing import Any, Self
 
 import redis
 
-from tests.fakes.redis import RedisServer, free_port
+from tests.fakes.redis import RedisServer
+from tests.fakes.server import free_port
 
 SERVICE = "sojourn"
 _SLOTS = 16384

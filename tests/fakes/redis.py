@@ -2,18 +2,15 @@
 
 import secrets
 import shutil
-import signal
 import socket
-import subprocess
-import time
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Self
+
+from tests.fakes.server import Server, free_port
 
 
-class RedisServer:
-    """Started on entry (or by `start`), ended on exit. `settings`: lines of redis.conf, beside or in place of ours.
+class RedisServer(Server):
+    """`settings`: lines of redis.conf, beside or in place of ours.
 
     By default: append-only file with `appendfsync always`, no snapshots, `noeviction`. `binary`: another than the
     `redis-server` of the machine.
@@ -40,18 +37,11 @@ class RedisServer:
             "maxmemory-policy": "noeviction",
             "logfile": str(directory / "redis.log"),
         } | {name.replace("_", "-"): value for name, value in settings.items()}
-        self._process: subprocess.Popen[bytes] | None = None
 
     @property
     def url(self) -> str:
         """`redis://…` with the password."""
         return f"redis://:{self.password}@127.0.0.1:{self.port}/0"
-
-    @property
-    def pid(self) -> int:
-        """The process id of the running server."""
-        assert self._process is not None
-        return self._process.pid
 
     def start(self) -> None:
         """Start, also again on the same data, and return when it answers."""
@@ -62,12 +52,8 @@ class RedisServer:
         configuration = self.directory / "redis.conf"
         configuration.write_text("".join(f"{name} {value}\n" for name, value in self.settings.items()))
         command = [binary, str(configuration), *self.arguments]
-        self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        end = time.monotonic() + 10
-        while self.command("PING") != "+PONG":
-            if self._process.poll() is not None or time.monotonic() > end:
-                raise RuntimeError(f"redis-server did not start; see {self.directory / 'redis.log'}")
-            time.sleep(0.01)
+        failure = f"redis-server did not start; see {self.directory / 'redis.log'}"
+        self._launch(command, lambda: self.command("PING") == "+PONG", failure=failure)
 
     def command(self, *words: str) -> str:
         """One command past every client library; the first line of its reply, or the empty string."""
@@ -80,48 +66,6 @@ class RedisServer:
                 return replies.readline().rstrip("\r\n")
         except OSError:
             return ""
-
-    def kill(self) -> None:
-        """SIGKILL: nothing is flushed."""
-        self._end(signal.SIGKILL)
-
-    def stop(self) -> None:
-        """SIGTERM: the server shuts down in order."""
-        self._end(signal.SIGTERM)
-
-    def pause(self) -> None:
-        """SIGSTOP: sockets stay open and nothing is answered."""
-        self._signal(signal.SIGSTOP)
-
-    def resume(self) -> None:
-        """SIGCONT after `pause`."""
-        self._signal(signal.SIGCONT)
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.kill()
-
-    def _signal(self, number: int) -> None:
-        assert self._process is not None
-        self._process.send_signal(number)
-
-    def _end(self, number: int) -> None:
-        if self._process is not None:
-            self._process.send_signal(number)
-            self._process.wait(10)
-            self._process = None
-
-
-def free_port() -> int:
-    """A TCP port of the loopback interface that nobody listens on at present."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _packed(words: tuple[str, ...]) -> str:

@@ -3,15 +3,11 @@
 import datetime
 import ipaddress
 import shutil
-import signal
 import socket
 import subprocess
-import time
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -19,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from tests.fakes.redis import free_port
+from tests.fakes.server import Server, free_port
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)
@@ -83,11 +79,9 @@ class Authority:
         )
 
 
-class Slapd:
-    """Started on entry (or by `start`), ended on exit.
-
-    `certificate`: certificate and key files; then `ldaps_url` answers and StartTLS works. `people`: so many more people
-    `uid=user0` and on, password `password0` and on. `referral`: where those are sent who ask for other trees.
+class Slapd(Server):
+    """`certificate`: certificate and key files; then `ldaps_url` answers and StartTLS works. `people`: so many more
+    people `uid=user0` and on, password `password0` and on. `referral`: where those are sent who ask for other trees.
     """
 
     def __init__(
@@ -103,7 +97,6 @@ class Slapd:
         self._certificate = certificate
         self._people = people
         self._referral = referral
-        self._process: subprocess.Popen[bytes] | None = None
 
     @property
     def url(self) -> str:
@@ -125,28 +118,8 @@ class Slapd:
         urls = f"ldap://127.0.0.1:{self.port}/"
         if self._certificate is not None:
             urls += f" ldaps://127.0.0.1:{self.tls_port}/"
-        self._process = subprocess.Popen(
-            [_SLAPD, "-f", str(configuration), "-h", urls, "-d", "0"],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        end = time.monotonic() + 20
-        while not _listens(self.port):
-            if self._process.poll() is not None or time.monotonic() > end:
-                raise RuntimeError("slapd did not start")
-            time.sleep(0.02)
-
-    def stop(self) -> None:
-        """SIGTERM."""
-        self._end(signal.SIGTERM)
-
-    def pause(self) -> None:
-        """SIGSTOP: the kernel goes on accepting connections and nothing is answered."""
-        self._signal(signal.SIGSTOP)
-
-    def resume(self) -> None:
-        """SIGCONT after `pause`."""
-        self._signal(signal.SIGCONT)
+        command = [_SLAPD, "-f", str(configuration), "-h", urls, "-d", "0"]
+        self._launch(command, lambda: _listens(self.port), failure="slapd did not start")
 
     def administer(self) -> ldap3.Connection:
         """A connection as the directory's administrator; errors raise."""
@@ -154,15 +127,6 @@ class Slapd:
         return ldap3.Connection(
             server, ROOT_DN, ROOT_PASSWORD, auto_bind=True, raise_exceptions=True, check_names=False, receive_timeout=5
         )
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._end(signal.SIGKILL)
 
     def _prepare(self, configuration: Path) -> None:
         database = self.directory / "data"
@@ -178,18 +142,6 @@ class Slapd:
         )
         if done.returncode:
             raise RuntimeError(f"slapadd: {done.stderr}")
-
-    def _signal(self, number: int) -> None:
-        assert self._process is not None
-        self._process.send_signal(number)
-
-    def _end(self, number: int) -> None:
-        if self._process is not None:
-            self._process.send_signal(number)
-            if number == signal.SIGTERM:
-                self._process.send_signal(signal.SIGCONT)
-            self._process.wait(10)
-            self._process = None
 
 
 def _general_name(name: str) -> x509.GeneralName:

@@ -11,7 +11,8 @@ import pytest
 
 from broker.stores.contract import IndexEntry, Store, StoreMisconfigured, StoreUnavailable
 from tests.fakes.clock import Clock
-from tests.fakes.redis import RedisServer, free_port
+from tests.fakes.redis import RedisServer
+from tests.fakes.server import free_port
 from tests.fakes.tcp_proxy import TcpProxy
 from tests.stores.conftest import OpenStore
 from tests.stores.raw import command

@@ -12,7 +12,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from broker.stores.contract import StoreUnavailable
-from tests.fakes.redis import RedisServer, free_port
+from tests.fakes.redis import RedisServer
+from tests.fakes.server import free_port
 from tests.stores.conftest import OpenStore
 
 

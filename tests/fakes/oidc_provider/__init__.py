@@ -6,7 +6,6 @@ import hashlib
 import json
 import re
 import secrets
-import socket
 import subprocess
 from pathlib import Path
 from types import TracebackType
@@ -18,16 +17,10 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from tests.fakes.issuer import SigningKey, b64url
 from tests.fakes.npm import commands, install
+from tests.fakes.server import free_port
 
 _HERE = Path(__file__).parent
 _CALLBACK = "http://127.0.0.1/callback"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 class OidcProviderServer:

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives import serialization
 
 from tests.fakes.idp import ATTRIBUTES, KeyPair, key_pair
 from tests.fakes.npm import commands, install
-from tests.fakes.oidc_provider import free_port
+from tests.fakes.server import free_port
 
 _HERE = Path(__file__).parent
 

@@ -16,7 +16,7 @@ from providers.ldap import LdapProvider
 from providers.ldap.config import Address
 from providers.ldap.servers import Lease
 from providers.ldap.wire import Link, ServerFailed
-from tests.fakes.redis import free_port
+from tests.fakes.server import free_port
 from tests.fakes.slapd import Authority, Slapd
 from tests.fakes.tcp_proxy import TcpProxy
 from tests.providers.ldap.conftest import MakeProvider

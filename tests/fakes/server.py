@@ -1,0 +1,77 @@
+"""What real servers of tests have in common: a child process on loopback that can be killed, stopped, paused."""
+
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Self
+
+
+class Server:
+    """Started on entry (or by `start`), ended on exit."""
+
+    _process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start, also again on the same data, and return when it answers."""
+        raise NotImplementedError
+
+    def kill(self) -> None:
+        """SIGKILL: nothing is flushed."""
+        self._end(signal.SIGKILL)
+
+    def stop(self) -> None:
+        """SIGTERM: the server shuts down in order, also a paused one."""
+        self._end(signal.SIGTERM)
+
+    def pause(self) -> None:
+        """SIGSTOP: the kernel goes on accepting connections and nothing is answered."""
+        self._signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """SIGCONT after `pause`."""
+        self._signal(signal.SIGCONT)
+
+    @property
+    def pid(self) -> int:
+        """The process id of the running server."""
+        assert self._process is not None
+        return self._process.pid
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.kill()
+
+    def _launch(self, command: Sequence[str], answers: Callable[[], bool], *, failure: str) -> None:
+        """Return when it answers. Raises RuntimeError with `failure` where it ends, or does not for 20 seconds."""
+        self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        end = time.monotonic() + 20
+        while not answers():
+            if self._process.poll() is not None or time.monotonic() > end:
+                raise RuntimeError(failure)
+            time.sleep(0.01)
+
+    def _signal(self, number: int) -> None:
+        assert self._process is not None
+        self._process.send_signal(number)
+
+    def _end(self, number: int) -> None:
+        if self._process is not None:
+            self._process.send_signal(number)
+            self._process.send_signal(signal.SIGCONT)
+            self._process.wait(10)
+            self._process = None
+
+
+def free_port() -> int:
+    """A TCP port of the loopback interface that nobody listens on at present."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
