@@ -21,6 +21,7 @@ from providers.saml.workers import Workers
 
 _LOOK_EVERY = 2.0
 _CHECK_EVERY = 300.0
+_AT_ONCE = 16  # so that an address which does not answer keeps nobody else's metadata from being read
 
 log = logging.getLogger(__name__)
 
@@ -85,15 +86,16 @@ class SamlProviders:
         faults: dict[str, str | None] = {}
         seen: Snapshot | None = None
         due = 0.0
+        turn = asyncio.Semaphore(_AT_ONCE)
         while True:
             current = snapshot()
             if current is not seen or loop.time() >= due:
-                for account in current.accounts.values():
-                    for configured in account.saml_providers.values():
-                        fault = await self._fault(configured, current.settings)
-                        if fault is not None and fault != faults.get(configured.arn):
-                            log.error("%s cannot be used: %s", configured.arn, fault)
-                        faults[configured.arn] = fault
+                configured = [each for one in current.accounts.values() for each in one.saml_providers.values()]
+                found = await asyncio.gather(*(self._fault(each, current.settings, turn) for each in configured))
+                for each, fault in zip(configured, found, strict=True):
+                    if fault is not None and fault != faults.get(each.arn):
+                        log.error("%s cannot be used: %s", each.arn, fault)
+                    faults[each.arn] = fault
                 seen, due = current, loop.time() + _CHECK_EVERY
             await asyncio.sleep(_LOOK_EVERY)
 
@@ -104,10 +106,11 @@ class SamlProviders:
         await asyncio.gather(*self._closing)
         await self._workers.close()
 
-    async def _fault(self, configured: SamlProvider, settings: Settings) -> str | None:
+    async def _fault(self, configured: SamlProvider, settings: Settings, turn: asyncio.Semaphore) -> str | None:
         try:
-            verifier = await self.sign_in(configured, settings)
-            await verifier.issuer()
+            async with turn:
+                verifier = await self.sign_in(configured, settings)
+                await verifier.issuer()
         except ProviderUnavailable as error:
             return error.detail or error.sentence
         except (StoreUnavailable, KeysUnavailable):

@@ -1,6 +1,7 @@
 """A SAML response becomes an identity, and a person is sent to sign in; the provider's verdict in AWS's words."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Protocol
 
 from broker.directory.model import SamlProvider, Snapshot
@@ -32,6 +33,10 @@ class AuthnRequest(Protocol):
 
 class SamlSignIn(Protocol):
     """Sign-in at one SAML identity provider."""
+
+    @property
+    def known_issuer(self) -> str | None:
+        """The identity provider's entity id where it is known at once."""
 
     async def issuer(self) -> str:
         """The identity provider's entity id. Raises `ProviderUnavailable`."""
@@ -138,14 +143,14 @@ async def verify_unsolicited(
         issuer = await saml.issuer_of(raw_response)
     refusal: BrokerError = InvalidIdentityToken("Issuer not present in specified provider")
     tried: list[SamlProvider] = []
-    for configured in _all(snapshot):
-        if account is not None and configured.account != account:
-            continue
+    sign_ins = await _sign_ins(saml, snapshot, account)
+    # Whose metadata must come from afar yet is asked last: the others do not wait for his address to answer.
+    sign_ins.sort(key=lambda each: (each[1].known_issuer is None, each[0].metadata_url is not None))
+    for configured, sign_in in sign_ins:
         if any(_same_metadata(configured, each) for each in tried):
             continue
         try:
-            sign_in = await saml.sign_in(configured, snapshot.settings)
-            if await sign_in.issuer() != issuer:
+            if (sign_in.known_issuer or await sign_in.issuer()) != issuer:
                 continue
         except ProviderUnavailable:
             continue  # reported to the operator; the others serve
@@ -165,6 +170,18 @@ async def verify_unsolicited(
             continue
         return await _restated(saml, snapshot, configured, identity, unsolicited=not allow_unsolicited)
     raise refusal
+
+
+async def _sign_ins(
+    saml: SamlFederation, snapshot: Snapshot, account: str | None
+) -> list[tuple[SamlProvider, SamlSignIn]]:
+    """Of the providers of `account`, or of all, those that are usable as configured."""
+    found = []
+    for configured in _all(snapshot):
+        if account in (None, configured.account):
+            with suppress(ProviderUnavailable):  # reported to the operator
+                found.append((configured, await saml.sign_in(configured, snapshot.settings)))
+    return found
 
 
 async def _restated(

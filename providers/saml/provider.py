@@ -87,6 +87,11 @@ class SamlProvider:
         """What is wrong with the newest metadata, for the operator. Known after `issuer` or another use."""
         return self._metadata.fault
 
+    @property
+    def known_issuer(self) -> str | None:
+        """The identity provider's entity id, None while its metadata was never read."""
+        return self._metadata.known.entity_id if self._metadata.known is not None else None
+
     async def issuer(self) -> str:
         """The identity provider's entity id, from its metadata, which is read with that.
 

@@ -24,6 +24,10 @@ class MetadataSource(Protocol):
 
     fault: str | None
 
+    @property
+    def known(self) -> IdpMetadata | None:
+        """The metadata as read last, whatever its age; None before."""
+
     async def current(self) -> IdpMetadata:
         """Metadata in force. Raises `ProviderUnavailable`."""
 
@@ -40,6 +44,10 @@ class FixedMetadata:
         self._workers = workers
         self._now = now
         self._metadata: IdpMetadata | None = None
+
+    @property
+    def known(self) -> IdpMetadata | None:
+        return self._metadata
 
     async def current(self) -> IdpMetadata:
         if self._metadata is None and self.fault is None:
@@ -103,6 +111,10 @@ class RemoteMetadata:
         self._fetched_at = 0.0
         self._attempted_at: float | None = None
         self._fetching: asyncio.Task[None] | None = None
+
+    @property
+    def known(self) -> IdpMetadata | None:
+        return self._metadata
 
     async def current(self) -> IdpMetadata:
         metadata = self._metadata

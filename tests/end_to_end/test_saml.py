@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import json
+import socket
 import time
 from collections.abc import Iterator
 from copy import deepcopy
@@ -364,6 +365,25 @@ def test_a_provider_with_broken_metadata_is_reported_and_the_others_serve(
                 assume(gateway.client(), "elsewhere", corporation.response("elsewhere", provider=PORTAL), PORTAL)
             assert f"{PORTAL} cannot be used" in gateway.log
             assert f"{CORP} cannot be used" not in gateway.log
+
+
+def test_an_address_that_never_answers_delays_no_other_provider(tmp_path: Path, corporation: Corporation) -> None:
+    world = accounts(corporation.idp.metadata())
+    settings = {"server": {"public_url": corporation.base}}
+    with RedisServer(tmp_path / "redis") as redis, socket.create_server(("127.0.0.1", 0)) as silent:
+        with_a_past(redis)
+        address = f"http://127.0.0.1:{silent.getsockname()[1]}/metadata"
+        never = {"Name": "always-first", "MetadataUrl": address, "MetadataCertificateFile": "idp.pem"}
+        world["dev"]["SAMLProviders"].insert(0, never | {"AllowIdpInitiated": True})
+        write_configuration(tmp_path, world, settings)
+        certificate = f"-----BEGIN CERTIFICATE-----\n{corporation.idp.key.base64}\n-----END CERTIFICATE-----\n"
+        (tmp_path / "idp.pem").write_text(certificate)
+        with running(Gateway(tmp_path, store=redis.url)) as gateway:
+            began = time.monotonic()
+            for _ in range(2):
+                answer = Person(gateway.url).post("/saml/acs", {"SAMLResponse": corporation.response()})
+                assert answer.status == 303
+            assert time.monotonic() - began < 9  # a fetch is given up after 10
 
 
 class TestTokenExchange:
