@@ -74,13 +74,15 @@ class Providers:
         """See `Federation`."""
         kept = self._certificate.get(configured.arn)
         if kept is not None and (kept[0] is configured or kept[0] == configured):
-            return kept[1]
-        config = CertificateConfig(
-            issuer=configured.arn,
-            authorities=configured.ca_file.content,
-            revocation_lists=configured.crl_file.content if configured.crl_file is not None else None,
-        )
-        verifier = CertificateVerifier(config, now=self._now, pool=self._certificate_pool)
+            verifier = kept[1]
+        else:
+            config = CertificateConfig(
+                issuer=configured.arn,
+                authorities=configured.ca_file.content,
+                revocation_lists=configured.crl_file.content if configured.crl_file is not None else None,
+            )
+            verifier = CertificateVerifier(config, now=self._now, pool=self._certificate_pool)
+        # Lists can be long: they are compared once after a reload, not at each request.
         self._certificate[configured.arn] = (configured, verifier)
         return verifier
 

@@ -26,7 +26,14 @@ _ATTRIBUTES: Final = {
 """The short names of RFC 4519, and OpenSSL's; whatever else there is stands under its dotted object identifier."""
 
 ALTERNATIVES: Final = ("x509:san/dns", "x509:san/uri", "x509:san/email", "x509:san/ip")
-CARRIED: Final = ("x509:subject/CN", "x509:issuer/CN", "x509:serial", "x509:fingerprint")
+CARRIED: Final = (
+    "x509:subject/CN",
+    "x509:san/dns",
+    "x509:san/uri",
+    "x509:issuer/CN",
+    "x509:serial",
+    "x509:fingerprint",
+)
 
 
 def attributes(leaf: x509.Certificate, *, with_subject: bool) -> Mapping[str, tuple[str, ...]]:

@@ -142,7 +142,14 @@ def account(machine: Holder) -> dict[str, Any]:
                 allow(
                     "sts:AssumeRole",
                     principal={"AWS": role_arn("by-issuer", DEV)},
-                    condition={"StringEquals": {"aws:FederatedProvider": provider_arn("machines")}},
+                    condition={
+                        "StringEquals": {
+                            "aws:FederatedProvider": provider_arn("machines"),
+                            "x509:subject/CN": "site-1",
+                            "x509:issuer/CN": "Branch",
+                        },
+                        "ForAnyValue:StringEquals": {"x509:san/dns": "site-1.acme.test"},
+                    },
                 ),
             ),
         ],

@@ -128,9 +128,16 @@ def test_tags_and_source_identity(gateway: Gateway) -> None:
 
 
 def test_the_chain_knows_where_it_began(gateway: Gateway) -> None:
-    client = gateway.client(credentials=assume(gateway, BRANCH.issue("site-1"), "by-issuer"))
-    chained = client.assume_role(RoleArn=role_arn("next", DEV), RoleSessionName="chained")
-    assert chained["AssumedRoleUser"]["Arn"].endswith("next/chained")
+    def chained(common_name: str, *names: str) -> Any:
+        holder = BRANCH.issue(common_name, alternatives=[x509.DNSName(each) for each in names])
+        client = gateway.client(credentials=assume(gateway, holder, "by-issuer"))
+        return client.assume_role(RoleArn=role_arn("next", DEV), RoleSessionName="chained")
+
+    for names in (["site-1.acme.test"], ["site-1.acme.test", "other.acme.test"]):
+        assert chained("site-1", *names)["AssumedRoleUser"]["Arn"].endswith("next/chained")
+    for common_name, host in (("site-2", "site-1.acme.test"), ("site-1", "site-2.acme.test")):
+        with refused("AccessDenied"):
+            chained(common_name, host)
 
 
 class TestWhoIsRefused:
