@@ -126,7 +126,8 @@ def run() -> Table:
         write_configuration(Path(directory), _accounts(issuer.url))
         with running(Gateway(Path(directory))) as gateway, contextlib.ExitStack() as stack:
             tokens = _tokens(gateway, issuer)
-            rate, cpu = asyncio.run(_verified(f"http://localhost:{gateway.port}", tokens))
+            alone = [asyncio.run(_verified(f"http://localhost:{gateway.port}", tokens)) for _ in range(ROUNDS)]
+            rate, cpu = sorted(alone)[ROUNDS // 2]
             table.add("Verifier", "verified offline", f"{rate:.0f}", f"{cpu:.0f}", "-", "-", "0")
             services = {name: stack.enter_context(_service(name, gateway)) for name in SERVICES}
             rounds: Mapping[str, list[load.Measured]] = {name: [] for name in SERVICES}
