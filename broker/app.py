@@ -38,11 +38,13 @@ from broker.flows.denials import Denials
 from broker.flows.guessing import Guessing
 from broker.flows.pace import Pace
 from broker.flows.recheck import Recheck
+from broker.flows.resealing import Resealing
 from broker.flows.second_factor import StoredDeviceStates
 from broker.flows.services import Services
 from broker.ids import Random
 from broker.saml_federation import SamlProviders
 from broker.sealing import MasterKeys, new_master_key, parse_master_key
+from broker.sessions.key_use import KeyUse
 from broker.sessions.keyring import Keyring
 from broker.sessions.sessions import Sessions
 from broker.sessions.shared_secrets import guessing_key, saml_signing_key
@@ -84,17 +86,20 @@ def build(
     service_key = saml_signing_key(store, masters)
     saml = SamlProviders(outgoing, once, service_key, now)
     hashing_key = guessing_key(store, masters, random)
+    entries = Entries(store, masters, now=now, random=random)
+    key_use = KeyUse(store, masters, now)
     services = Services(
         directory=directory,
-        entries=Entries(store, masters, now=now, random=random),
+        entries=entries,
         security_keys=SecurityKeys(store, now=now, random=random),
         sessions=sessions,
         keyring=keyring,
+        key_use=key_use,
         authenticator=Authenticator(sessions, SigningKeys(), now),
         denials=Denials(masters, now),
         federation=providers,
         guessing=Guessing(store, settings.guessing, key=hashing_key.value, now=now),
-        pace=Pace(store, masters.mac("pace", b"", master_id=masters.current_id)),
+        pace=Pace(store, hashing_key.value),
         codes=Totp(StoredDeviceStates(store), now=now),
         picture=lambda seed, user, account: qr_code(otpauth_url(seed, user=user, account=account)),
         ceremonies=_ceremonies(settings.public_url),
@@ -108,7 +113,9 @@ def build(
     oauth = OAuthFace(services, trail, random)
     authz = AuthzFace(services, trail, random)
     pages = PageFace(services, trail, random)
-    health = Health(store.ping, keyring)
+    sealed = (entries, hashing_key, service_key, keyring)
+    resealing = Resealing(store, masters, key_use, sealed, trail, now, random)
+    health = Health(store.ping, keyring, lambda: resealing.problems)
     well_known = WellKnown(settings.public_url, keyring)
 
     connections = Connections()
@@ -155,6 +162,7 @@ def build(
     application.cleanup_ctx.append(
         _background(
             keyring.keep_fresh,
+            resealing.keep_resealing,
             sessions.usage.keep_writing,
             directory.watch,
             partial(saml.watch, lambda: directory.snapshot),

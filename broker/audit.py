@@ -10,10 +10,13 @@ import stat
 import sys
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import msgspec
+
+from broker.clock import iso8601
 
 WRITE_WITHIN = 1.5
 """Seconds that a request waits for its line."""
@@ -126,6 +129,27 @@ class Trail:
         if self._descriptor is None:
             self._descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
         return self._descriptor, stat.S_ISREG(os.fstat(self._descriptor).st_mode)
+
+
+def service_event(
+    name: str, *, at: datetime, event_id: str, details: Mapping[str, Any], account: str | None = None
+) -> Mapping[str, Any]:
+    """The record of what the gateway did by itself; CloudTrail's `AwsServiceEvent`."""
+    return {
+        "eventVersion": "1.08",
+        "userIdentity": {"type": "AWSService", "invokedBy": "sojourn"},
+        "eventTime": iso8601(at),
+        "eventSource": "sts.amazonaws.com",
+        "eventName": name,
+        "requestParameters": None,
+        "responseElements": None,
+        "eventID": event_id,
+        "eventType": "AwsServiceEvent",
+        "eventCategory": "Management",
+        "managementEvent": True,
+        "recipientAccountId": account,
+        "serviceEventDetails": details,
+    }
 
 
 def cleaned(text: str, limit: int = 1024) -> str:

@@ -23,6 +23,24 @@ CONFIGURATION_LOADED = Gauge(
     multiprocess_mode="max",
 )
 CONFIGURATION_REFUSED = Counter("sojourn_configuration_refused_total", "Reloads refused for faults")
+_MASTER_KEY = Gauge(
+    "sojourn_master_key",
+    "Master keys: 1 beside what each is to this gateway",
+    ["master_key", "status"],
+    multiprocess_mode="mostrecent",
+)
+_SEALED_VALUES = Gauge(
+    "sojourn_sealed_values",
+    "Values in the store that are sealed under a master key, when they were last counted",
+    ["master_key"],
+    multiprocess_mode="mostrecent",
+)
+_LAST_SESSION_ENDS = Gauge(
+    "sojourn_master_key_last_session_ends_timestamp_seconds",
+    "When the last session derived from an old master key may end; 0 where none is left",
+    ["master_key"],
+    multiprocess_mode="mostrecent",
+)
 LOOP_LAG = Histogram(
     "sojourn_event_loop_lag_seconds",
     "How late the event loop woke a sleeper",
@@ -37,6 +55,15 @@ def answered(face: str, action: str, code: str, seconds: float) -> None:
     """Count one answered request. `action` must come from a table of ours, never from the caller."""
     _requests(face, action, code).inc()
     _seconds(face).observe(seconds)
+
+
+def master_key(
+    master_id: str, status: str, *, held: bool = True, sealed_values: int = 0, last_session_ends: float = 0
+) -> None:
+    """How it stands with a master key. `held`: False takes back that it has the status."""
+    _MASTER_KEY.labels(master_id, status).set(1 if held else 0)
+    _SEALED_VALUES.labels(master_id).set(sealed_values)
+    _LAST_SESSION_ENDS.labels(master_id).set(last_session_ends)
 
 
 def metrics() -> bytes:

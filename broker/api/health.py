@@ -1,7 +1,7 @@
 """Liveness, readiness and metrics."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from aiohttp import web
 
@@ -13,9 +13,13 @@ from broker.stores.contract import StoreUnavailable
 class Health:
     """`/health/live`, `/health/ready`, `/metrics`."""
 
-    def __init__(self, ping: Callable[[], Awaitable[None]], keyring: Keyring) -> None:
+    def __init__(
+        self, ping: Callable[[], Awaitable[None]], keyring: Keyring, problems: Callable[[], Sequence[str]]
+    ) -> None:
+        """`problems`: with other keys than those of the ring."""
         self._ping = ping
         self._keyring = keyring
+        self._problems = problems
 
     async def live(self, _request: web.Request) -> web.Response:
         """200 while the process answers at all."""
@@ -30,6 +34,7 @@ class Health:
             reasons.append(f"store: {error}")
         if self._keyring.problem is not None:
             reasons.append(f"keys: {self._keyring.problem}")
+        reasons += (f"keys: {problem}" for problem in self._problems())
         if reasons:
             return web.json_response({"status": "not ready", "reasons": reasons}, status=503)
         return web.json_response({"status": "ready"})

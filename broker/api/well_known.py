@@ -17,7 +17,7 @@ class WellKnown:
 
     async def jwks(self, _request: web.Request) -> web.Response:
         """Every key that a living token may be signed with."""
-        if self._keyring.problem is not None:
+        if not self._keyring.published():
             return web.json_response({"error": self._keyring.problem}, status=503)
         return web.json_response(self._keyring.jwks(), headers=_CACHED)
 

@@ -1,4 +1,4 @@
-"""`sojourn keys`: the signing keys of a running gateway."""
+"""`sojourn keys`: the signing keys and master keys of a running gateway."""
 
 import json
 from datetime import UTC, datetime
@@ -12,14 +12,14 @@ from broker.clock import iso8601
 
 @click.group()
 def command() -> None:
-    """See and rotate the signing keys of a running gateway."""
+    """See the keys of a running gateway, and rotate those that sign."""
 
 
 @command.command("list")
 @endpoint_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON; times are seconds since the epoch.")
 def list_(endpoint: str, as_json: bool) -> None:
-    """List the published keys, oldest first."""
+    """List the published signing keys, oldest first, and the master keys, the current one first."""
     _show(administer(endpoint, "ListSigningKeys", {}), as_json)
 
 
@@ -38,9 +38,15 @@ def _show(answer: dict[str, Any], as_json: bool) -> None:
         return
     click.echo(f"{'KEY':43}  {'ALGORITHM':9}  {'STATUS':7}  SIGNS FROM            UNTIL")
     for key in answer["SigningKeys"]:
-        until = _time(key["RetiredAt"]) if "RetiredAt" in key else "-"
+        until = _time(key.get("RetiredAt"))
         click.echo(f"{key['KeyId']:43}  {key['Algorithm']:9}  {key['Status']:7}  {_time(key['ActiveFrom'])}  {until}")
+    if "MasterKeys" not in answer:
+        return
+    click.echo(f"\n{'MASTER KEY':16}  {'STATUS':7}  {'SEALED VALUES':13}  LAST SESSION ENDS")
+    for key in answer["MasterKeys"]:
+        sealed, ends = key.get("SealedValues", "-"), _time(key.get("LastSessionEndsAt"))
+        click.echo(f"{key['MasterKeyId']:16}  {key['Status']:7}  {sealed!s:13}  {ends}")
 
 
-def _time(seconds: int) -> str:
-    return iso8601(datetime.fromtimestamp(seconds, UTC))
+def _time(seconds: int | None) -> str:
+    return "-" if seconds is None else iso8601(datetime.fromtimestamp(seconds, UTC))

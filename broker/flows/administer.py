@@ -18,6 +18,7 @@ from broker.flows.caller import Caller, Wire, caller_keys, request_keys, resourc
 from broker.flows.services import Services
 from broker.policy import Request, RequestContext, decide
 from broker.sessions import indexes
+from broker.sessions.key_use import MasterKey
 from broker.sessions.keyring import REFRESH_EVERY
 from broker.sessions.model import Session
 from broker.sessions.sessions import Position
@@ -269,11 +270,16 @@ class _Gate:
         )
 
 
-async def signing_keys(services: Services, snapshot: Snapshot, caller: Caller) -> Sequence[SigningKey]:
-    """The published signing keys, as the store has them now. Raises `AccessDenied`, `StoreUnavailable`."""
+async def keys(
+    services: Services, snapshot: Snapshot, caller: Caller
+) -> tuple[Sequence[SigningKey], Sequence[MasterKey]]:
+    """The published signing keys, as the store has them now, and the master keys.
+
+    Raises `AccessDenied`, `StoreUnavailable`.
+    """
     _require_keys(snapshot, caller)
     await services.keyring.refresh()
-    return services.keyring.published()
+    return services.keyring.published(), await services.key_use.master_keys()
 
 
 async def replace_signing_keys(services: Services, snapshot: Snapshot, caller: Caller, wire: Wire) -> int:

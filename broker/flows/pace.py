@@ -10,16 +10,16 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from broker.errors import Throttling
-from broker.flows.guessing import source_of
+from broker.flows.guessing import Key, source_of
 from broker.stores.contract import Store
 
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """`key`: under which addresses are hashed, the same for all gateways. `most`: beginnings of one source `within`."""
+    """`key`: under which addresses are hashed. `most`: beginnings of one source `within`."""
 
     store: Store
-    key: bytes
+    key: Key
     most: int = 300
     within: timedelta = timedelta(minutes=1)
 
@@ -30,6 +30,7 @@ class Pace:
             Throttling: the source had its share; the next minute brings another.
             StoreUnavailable: nothing is known.
         """
-        digest = hmac.new(self.key, source_of(address).encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest()
+        source = f"pace {source_of(address)}".encode("utf-8", "surrogatepass")
+        digest = hmac.new(await self.key(), source, hashlib.sha256).hexdigest()
         if await self.store.increment(f"pace:{digest[:40]}", ttl=self.within) > self.most:
             raise Throttling

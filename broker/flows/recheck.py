@@ -8,14 +8,12 @@ import asyncio
 import hashlib
 import logging
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
 
 from broker import ids
-from broker.audit import AuditUnavailable, Trail, cleaned
-from broker.clock import iso8601
+from broker.audit import AuditUnavailable, Trail, cleaned, service_event
 from broker.directory.model import LdapProvider
 from broker.flows.federate import Person
 from broker.flows.services import Services
@@ -94,33 +92,23 @@ class Recheck:
 
     async def _record(self, provider: LdapProvider, session: Session, reason: str) -> None:
         log.info("ended the session %s: its user is %s", session.access_key_id, reason)
-        try:
-            await self.trail.write(self._event(provider, session, reason))
-        except AuditUnavailable as outage:
-            log.error("audit: %s (%s)", outage, outage.__cause__)
-
-    def _event(self, provider: LdapProvider, session: Session, reason: str) -> Mapping[str, Any]:
-        return {
-            "eventVersion": "1.08",
-            "userIdentity": {"type": "AWSService", "invokedBy": "sojourn"},
-            "eventTime": iso8601(self.services.now()),
-            "eventSource": "sts.amazonaws.com",
-            "eventName": "EndSession",
-            "requestParameters": None,
-            "responseElements": None,
-            "eventID": ids.request_id(self.random),
-            "eventType": "AwsServiceEvent",
-            "eventCategory": "Management",
-            "managementEvent": True,
-            "recipientAccountId": session.account,
-            "serviceEventDetails": {
+        event = service_event(
+            "EndSession",
+            at=self.services.now(),
+            event_id=ids.request_id(self.random),
+            account=session.account,
+            details={
                 "accessKeyId": session.access_key_id,
                 "arn": session.arn,
                 "identityProvider": provider.arn,
                 "subject": cleaned(session.federated_subject or ""),
                 "reason": reason,
             },
-        }
+        )
+        try:
+            await self.trail.write(event)
+        except AuditUnavailable as outage:
+            log.error("audit: %s (%s)", outage, outage.__cause__)
 
 
 def _lost(session: Session, person: Person | None) -> str | None:

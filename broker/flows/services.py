@@ -14,6 +14,7 @@ from broker.flows.guessing import Guessing
 from broker.flows.pace import Pace
 from broker.flows.saml import SamlFederation
 from broker.ids import Random
+from broker.sessions.key_use import KeyUse
 from broker.sessions.keyring import Keyring
 from broker.sessions.sessions import Sessions
 from broker.sessions.tickets import Tickets
@@ -28,6 +29,7 @@ class Services:
     security_keys: SecurityKeys
     sessions: Sessions
     keyring: Keyring
+    key_use: KeyUse
     authenticator: Authenticator
     denials: Denials
     federation: Federation

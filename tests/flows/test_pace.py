@@ -14,8 +14,7 @@ from broker.flows.pace import Pace
 from broker.stores import open_store
 from broker.stores.contract import Store
 from tests.fakes.redis import RedisServer
-
-KEY = b"k" * 32
+from tests.flows.test_guessing import fixed_key
 
 
 @pytest_asyncio.fixture
@@ -38,24 +37,24 @@ async def admitted(pace: Pace, *addresses: str) -> list[bool]:
 
 
 async def test_the_last_that_is_due_is_admitted_and_the_next_is_not(store: Store) -> None:
-    assert await admitted(Pace(store, KEY, most=3), *["203.0.113.1"] * 5) == [True, True, True, False, False]
+    assert await admitted(Pace(store, fixed_key, most=3), *["203.0.113.1"] * 5) == [True, True, True, False, False]
 
 
 async def test_sources_have_shares_of_their_own(store: Store) -> None:
-    pace = Pace(store, KEY, most=1)
+    pace = Pace(store, fixed_key, most=1)
     assert await admitted(pace, "203.0.113.1", "203.0.113.2", "203.0.113.1") == [True, True, False]
     assert await admitted(pace, "2001:db8::1", "2001:db8::ffff:2", "2001:db8:0:1::1") == [True, False, True]
     assert await admitted(pace, "::ffff:203.0.113.2") == [False]
 
 
 async def test_gateways_count_together(store: Store) -> None:
-    one, other = (Pace(store, KEY, most=2) for _ in range(2))
+    one, other = (Pace(store, fixed_key, most=2) for _ in range(2))
     found = await asyncio.gather(*(admitted(pace, *["203.0.113.1"] * 5) for pace in (one, other)))
     assert sum(map(sum, found)) == 2
 
 
 async def test_the_next_minute_brings_another_share(store: Store) -> None:
-    pace = Pace(store, KEY, most=1, within=timedelta(milliseconds=200))
+    pace = Pace(store, fixed_key, most=1, within=timedelta(milliseconds=200))
     assert await admitted(pace, "203.0.113.1", "203.0.113.1") == [True, False]
     await asyncio.sleep(0.25)
     assert await admitted(pace, "203.0.113.1") == [True]

@@ -1,8 +1,8 @@
-"""ListSigningKeys: the keys that tokens are, were or will be signed with, as far as they are published."""
+"""ListSigningKeys: the keys that tokens are, were or will be signed with, as far as they are published; master keys."""
 
 from dataclasses import dataclass
 
-from broker.api.admin.shapes import CALLERS, signing_keys
+from broker.api.admin.shapes import CALLERS, master_keys, signing_keys
 from broker.api.query import Action, Call, Result
 from broker.flows import administer
 
@@ -14,8 +14,8 @@ class Request:
 
 async def run(call: Call, _request: Request) -> Result:
     """All of them."""
-    keys = await administer.signing_keys(call.services, call.snapshot, call.signer)
-    return signing_keys(keys, call.services.now())
+    signing, masters = await administer.keys(call.services, call.snapshot, call.signer)
+    return {**signing_keys(signing, call.services.now()), **master_keys(masters)}
 
 
 ACTION = Action(request=Request, run=run, permission="broker:ListSigningKeys", callers=CALLERS)

@@ -10,6 +10,7 @@ from broker.api.rules import ARN_TEXT, TAG_KEY, TAG_VALUE, Rule, Sentence, insta
 from broker.api.sts.shapes import SOURCE_IDENTITY
 from broker.arn import Arn
 from broker.flows.administer import Wanted
+from broker.sessions.key_use import MasterKey
 from broker.sessions.model import Session, SessionKind
 from broker.sessions.signing_key import SigningKey
 
@@ -129,6 +130,21 @@ def _signing_key(key: SigningKey, now: datetime) -> Mapping[str, Any]:
         "CreatedAt": key.created_at,
         "ActiveFrom": key.active_from,
         "RetiredAt": key.retired_at,
+    }
+
+
+def master_keys(keys: Sequence[MasterKey]) -> Mapping[str, Any]:
+    """The `MasterKeys` element: those of `keys.master`, the current one first, and those that are missing there."""
+    return {
+        "MasterKeys": [
+            {
+                "MasterKeyId": key.master_id,
+                "Status": key.status.value,
+                "SealedValues": key.sealed_values,
+                "LastSessionEndsAt": key.last_session_ends_at,
+            }
+            for key in keys
+        ]
     }
 
 
