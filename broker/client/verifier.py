@@ -72,6 +72,8 @@ class Verifier:
         Raises `ValueError` for an issuer that is none.
         """
         require_web_origin(issuer, allow_http=True)
+        if issuer.endswith("/"):
+            raise ValueError(f"{issuer!r} ends with a slash, which no gateway's public_url does")
         if max_staleness.total_seconds() < _KEYS_LIVE:
             raise ValueError(f"max_staleness must be {_KEYS_LIVE:g} seconds at least")
         self.issuer = issuer

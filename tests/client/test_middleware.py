@@ -4,7 +4,6 @@ import http.client
 import json
 import socket
 from collections.abc import Iterator, Mapping
-from datetime import timedelta
 from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import urlencode, urlsplit
@@ -50,7 +49,7 @@ def guarded(gateway: Gateway, *, own: SigningCredentials = OWN, **options: Any) 
     """The guard of the service; its callers connect to it themselves."""
     given: dict[str, Any] = {
         "verifier": Verifier(f"http://localhost:{gateway.port}"),
-        "authorizer": Authorizer(gateway.url, own, timeout=timedelta(seconds=2)),
+        "authorizer": Authorizer(gateway.url, own),
         "hosts": ["127.0.0.1"],
         "context": peer_context,
     }

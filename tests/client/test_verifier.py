@@ -241,9 +241,11 @@ async def test_a_closed_verifier_begins_anew(issuer: FakeIssuer, verifier: Verif
         assert issuer.fetches["jwks"] == fetches
 
 
-@pytest.mark.parametrize("address", ["http://sts.acme.test", "sts.acme.test", "https://user@sts.acme.test", "ftp://h"])
+@pytest.mark.parametrize(
+    "address", ["http://sts.acme.test", "sts.acme.test", "https://user@sts.acme.test", "ftp://h", "https://h/"]
+)
 def test_an_issuer_is_a_safe_address(address: str) -> None:
-    with pytest.raises(ValueError, match=r"is not|carries"):
+    with pytest.raises(ValueError, match=r"is not|carries|slash"):
         Verifier(address)
 
 
