@@ -5,10 +5,12 @@ event loop; every request waits until its own line is written, and fails where i
 """
 
 import asyncio
+import contextlib
+import fcntl
 import os
 import stat
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
@@ -106,12 +108,13 @@ class Trail:
     def _append(self, lines: Sequence[bytes]) -> None:
         """Runs in the writing thread. A line that was cut short is ended before the next, so that both stay lines."""
         descriptor, regular = self._open()
-        for chunk in [b"".join(lines)] if regular else lines:
-            rest = memoryview(b"\n" + chunk if self._torn else chunk)
-            while rest:
-                self._torn = True
-                rest = rest[os.write(descriptor, rest) :]
-            self._torn = False
+        with contextlib.nullcontext() if regular else _alone(descriptor):
+            for chunk in [b"".join(lines)] if regular else lines:
+                rest = memoryview(b"\n" + chunk if self._torn else chunk)
+                while rest:
+                    self._torn = True
+                    rest = rest[os.write(descriptor, rest) :]
+                self._torn = False
 
     def _open(self) -> tuple[int, bool]:
         if self._path is None:
@@ -150,6 +153,20 @@ def service_event(
         "recipientAccountId": account,
         "serviceEventDetails": details,
     }
+
+
+@contextlib.contextmanager
+def _alone(descriptor: int) -> Iterator[None]:
+    """No other worker writes meanwhile: a pipe takes a long line piece by piece, and theirs would stand in between."""
+    locked = False
+    with contextlib.suppress(OSError):  # there are systems that lock files only
+        fcntl.lockf(descriptor, fcntl.LOCK_EX)
+        locked = True
+    try:
+        yield
+    finally:
+        if locked:
+            fcntl.lockf(descriptor, fcntl.LOCK_UN)
 
 
 def cleaned(text: str, limit: int = 1024) -> str:

@@ -3,6 +3,9 @@
 import asyncio
 import json
 import os
+import subprocess
+import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -61,6 +64,36 @@ async def test_a_reader_that_hangs_fails_in_time(tmp_path: Path) -> None:
                 break
     trail.close()
     os.close(reader)
+
+
+_WORKER = """
+import asyncio, sys
+from broker.audit import Trail
+
+async def main():
+    trail = Trail(None)
+    print("ready", file=sys.stderr)
+    for _ in range(20):
+        await trail.write({"worker": sys.argv[1], "text": "x" * 100_000})
+    trail.close()
+
+asyncio.run(main())
+"""
+
+
+def test_long_lines_of_several_workers_do_not_mix_in_a_pipe() -> None:
+    read, write = os.pipe()
+    commands = [[sys.executable, "-c", _WORKER, str(number)] for number in range(3)]
+    workers = [subprocess.Popen(command, stdout=write, stderr=subprocess.PIPE) for command in commands]
+    os.close(write)
+    for worker in workers:
+        assert worker.stderr is not None
+        with worker.stderr:
+            assert worker.stderr.readline() == b"ready\n"
+    with os.fdopen(read, "rb") as pipe:
+        written = [json.loads(line)["worker"] for line in pipe]
+    assert [worker.wait(10) for worker in workers] == [0, 0, 0]
+    assert Counter(written) == {"0": 20, "1": 20, "2": 20}
 
 
 def test_what_callers_write_is_cleaned() -> None:
