@@ -32,6 +32,8 @@ def tls_context(settings: Settings) -> ssl.SSLContext | None:
     if tls.client_ca is not None:
         context.load_verify_locations(cadata=tls.client_ca.content.decode("ascii"))
         context.verify_mode = ssl.CERT_OPTIONAL
+        # Whatever stands there is trusted, roots or not. Python's defaults differ from version to version.
+        context.verify_flags = ssl.VERIFY_X509_TRUSTED_FIRST | ssl.VERIFY_X509_PARTIAL_CHAIN
         # A ticket would bring back the client's certificate without those of the authorities that it sent along.
         context.options |= ssl.OP_NO_TICKET
         context.num_tickets = 0

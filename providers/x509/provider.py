@@ -48,7 +48,16 @@ class CertificateProvider:
         return await self._pool.run(lambda: self._judge(proof, self._now()), seconds=_SECONDS)
 
     def _judge(self, proof: ClientCertificate, now: datetime) -> Identity:
-        leaf, *others = _read(proof)
+        if not 1 <= len(proof.chain) <= _MOST_PRESENTED:
+            most = _MOST_PRESENTED - 1
+            raise ProofRejected(f"Present one certificate, and at most {most} of authorities.", reason="malformed")
+        try:
+            return self._vouch([x509.load_der_x509_certificate(each) for each in proof.chain], now)
+        except UNREADABLE as error:
+            raise ProofRejected("The certificate cannot be read.", reason="malformed", detail=str(error)) from error
+
+    def _vouch(self, presented: Sequence[x509.Certificate], now: datetime) -> Identity:
+        leaf, *others = presented
         if now < leaf.not_valid_before_utc:
             raise ProofRejected("The certificate is not valid yet.", reason="not_yet_valid")
         if now >= leaf.not_valid_after_utc:
@@ -76,16 +85,12 @@ class CertificateProvider:
 
     def _identity(self, path: Sequence[x509.Certificate], now: datetime) -> Identity:
         """A constrained authority may certify any subject, for constraints on hosts do not reach it."""
-        leaf, *others = path
-        try:
-            known = attributes(leaf, with_subject=not any(map(is_constrained, others)))
-            subject = leaf.subject.rfc4514_string()
-        except UNREADABLE as error:
-            raise _malformed(error) from error
+        leaf, *issuers = path
+        known = attributes(leaf, with_subject=not any(map(is_constrained, issuers)))
         names = known.get("x509:subject/CN", ())
         return Identity(
             issuer=self._config.issuer,
-            subject=subject or known["x509:fingerprint"][0],
+            subject=leaf.subject.rfc4514_string() or known["x509:fingerprint"][0],
             audience=self._config.issuer,
             methods=frozenset(("pop",)),
             authenticated_at=now,
@@ -96,18 +101,3 @@ class CertificateProvider:
             carried=CARRIED,
             session_name=session_name(names[0]) if len(names) == 1 else None,
         )
-
-
-def _read(proof: ClientCertificate) -> Sequence[x509.Certificate]:
-    if not 1 <= len(proof.chain) <= _MOST_PRESENTED:
-        raise ProofRejected(
-            f"Present one certificate, and at most {_MOST_PRESENTED - 1} of authorities.", reason="malformed"
-        )
-    try:
-        return [x509.load_der_x509_certificate(each) for each in proof.chain]
-    except UNREADABLE as error:
-        raise _malformed(error) from error
-
-
-def _malformed(error: Exception) -> ProofRejected:
-    return ProofRejected("The certificate cannot be read.", reason="malformed", detail=str(error))

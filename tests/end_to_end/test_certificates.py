@@ -269,6 +269,19 @@ class TestConnections:
                 assert second.ask("by-issuer")[0] == 200
                 assert second.socket.session_reused == (version is ssl.TLSVersion.TLSv1_2)
 
+    def test_an_authority_below_another_can_be_all_that_is_trusted(self, tmp_path: Path, redis: RedisServer) -> None:
+        authority = write_world(tmp_path, AUTHORITIES, ACCOUNT)
+        for file, content in {
+            "clients.pem": BRANCH.pem,
+            "machines.pem": BRANCH.pem,
+            "machines.crl": BRANCH.revocation_list(),
+        }.items():
+            (tmp_path / file).write_bytes(content)
+        with running(Gateway(tmp_path, store=redis.url, authority=authority)) as gateway:
+            assert assume(gateway, BRANCH.issue("site-1"), "by-issuer")["Arn"].endswith("by-issuer/site-1")
+            with pytest.raises((OSError, http.client.HTTPException)):
+                assume(gateway, MACHINE, "by-cn")
+
     def test_others_need_no_certificate(self, gateway: Gateway) -> None:
         assert whoami(gateway, OPERATOR)["Arn"] == f"arn:aws:iam::{DEV}:user/operator"
 

@@ -258,6 +258,15 @@ class TestMalformed:
             with pytest.raises((ProofRejected, ProofExpired)):
                 await one.verify(ClientCertificate((altered,)))
 
+    @pytest.mark.parametrize("oid", ["2.5.29.15", "2.5.29.17", "2.5.29.19", "2.5.29.31", "2.5.29.37"])
+    async def test_extensions_that_cannot_be_read_are_refused(
+        self, provider: MakeProvider, authority: CertificateAuthority, oid: str
+    ) -> None:
+        garbled = x509.UnrecognizedExtension(x509.ObjectIdentifier(oid), b"\x30\x05garb")
+        usages = () if oid == "2.5.29.37" else (CLIENT,)
+        holder = authority.issue(usages=usages, extensions=[(garbled, NOT_CRITICAL)])
+        assert await refusal(provider, holder) in ("path", "malformed")
+
     async def test_too_many_are_refused(self, provider: MakeProvider, authority: CertificateAuthority) -> None:
         holder = authority.issue()
         many = Holder(*_pair(holder), (authority.certificate,) * 10)
