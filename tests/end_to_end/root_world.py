@@ -4,7 +4,9 @@ import base64
 import secrets
 from typing import Any
 
+from tests.end_to_end.federated_world import trusting
 from tests.end_to_end.world import DEV, EVERYTHING, PROD, allow, deny, document, inline, new_key, role, role_arn
+from tests.fakes.issuer import AUDIENCE
 
 MANAGEMENT, CAPPED = "777788889999", "999900001111"
 TASKS = "arn:aws:iam::aws:policy/root-task/"
@@ -14,7 +16,7 @@ AUDIT, UNLOCK_BUCKET, UNLOCK_QUEUE = (
 CHIEF, AUDITOR, DEV_ONLY, DENIED, NOBODY, BOUNDED = (new_key(MANAGEMENT) for _ in range(6))
 OUTSIDER, STORAGE = (new_key(DEV) for _ in range(2))
 ADMIN = new_key(PROD)
-OPERATOR = role_arn("operator", MANAGEMENT)
+OPERATOR, ON_CALL = (role_arn(name, MANAGEMENT) for name in ("operator", "on-call"))
 
 
 def root_arn(account: str = PROD) -> str:
@@ -107,3 +109,12 @@ ACCOUNTS: dict[str, Any] = {
         ],
     },
 }
+
+
+def with_issuer(url: str) -> dict[str, Any]:
+    """The world with a role of the management account for an issuer's tokens."""
+    management = ACCOUNTS["management"]
+    on_call = role("on-call", trusting(url, account=MANAGEMENT), Policies=inline(ANY_ROOT))
+    provider = {"Url": url, "ClientIdList": [AUDIENCE], "AllowHttp": True}
+    federated = {"Roles": [*management["Roles"], on_call], "OIDCProviders": [provider]}
+    return ACCOUNTS | {"management": management | federated}

@@ -15,6 +15,7 @@ from botocore.exceptions import ClientError
 
 from broker.ids import account_of
 from tests.end_to_end.administration import administer
+from tests.end_to_end.federated_world import provider_arn
 from tests.end_to_end.refusals import refused
 from tests.end_to_end.resource_world import ask, signed
 from tests.end_to_end.root_world import (
@@ -29,6 +30,7 @@ from tests.end_to_end.root_world import (
     DEV_ONLY,
     MANAGEMENT,
     NOBODY,
+    ON_CALL,
     OPERATOR,
     OUTSIDER,
     SETTINGS,
@@ -37,15 +39,17 @@ from tests.end_to_end.root_world import (
     UNLOCK_BUCKET,
     UNLOCK_QUEUE,
     root_arn,
+    with_issuer,
 )
 from tests.end_to_end.world import DEV, PROD, allow, deny, document, role_arn
+from tests.fakes.issuer import FakeIssuer
 from tests.gateway import SOJOURN, Gateway, clean_environment, running, write_configuration
 
 
 @pytest.fixture(scope="module")
-def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+def gateway(tmp_path_factory: pytest.TempPathFactory, issuer: FakeIssuer) -> Iterator[Gateway]:
     directory: Path = tmp_path_factory.mktemp("root-access")
-    write_configuration(directory, ACCOUNTS, SETTINGS)
+    write_configuration(directory, with_issuer(issuer.url), SETTINGS)
     with running(Gateway(directory)) as gateway:
         yield gateway
 
@@ -380,6 +384,19 @@ def test_it_is_seen_and_ended_like_any_session(gateway: Gateway) -> None:
     with refused("InvalidClientTokenId"):
         gateway.client(credentials=ours).get_caller_identity()
     gateway.client(credentials=theirs).get_caller_identity()
+
+
+def test_it_ends_with_the_identity_that_it_goes_back_to(gateway: Gateway, issuer: FakeIssuer) -> None:
+    role_session = gateway.client().assume_role_with_web_identity(
+        RoleArn=ON_CALL, RoleSessionName="night", WebIdentityToken=issuer.token()
+    )
+    credentials = assume_root(gateway, role_session["Credentials"])["Credentials"]
+    provider = provider_arn(issuer.url, MANAGEMENT)
+    listed = administer(gateway, CHIEF, "ListSessions", ProviderArn=provider)["Sessions"]
+    assert {each["SessionArn"] for each in listed} >= {root_arn()}
+    assert administer(gateway, CHIEF, "RevokeSessions", ProviderArn=provider)["Revoked"] == 2
+    with refused("InvalidClientTokenId"):
+        gateway.client(credentials=credentials).get_caller_identity()
 
 
 def test_a_root_session_administers_nothing(gateway: Gateway) -> None:
