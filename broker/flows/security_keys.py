@@ -63,11 +63,13 @@ class SignedIn(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Managed:
-    """A person's keys, none where a second factor must be used first. `refusal`: why none can be added."""
+    """A person's keys, none where a second factor must be used first.
+
+    `another`: what the browser is asked to make one more by, or why there can be none.
+    """
 
     keys: Sequence[SecurityKey]
-    options: str | None
-    refusal: BrokerError | None
+    another: str | BrokerError
 
 
 async def begin(
@@ -140,20 +142,21 @@ async def use(
 
 async def managed(services: Services, snapshot: Snapshot, wire: Wire, signed_in: SignedIn) -> Managed:
     """What the person may see and do."""
-    ring = await services.security_keys.ring(_holder(snapshot, signed_in.vouched))
-    options, refusal = None, None
+    vouched = signed_in.vouched
+    ring = await services.security_keys.ring(_holder(snapshot, vouched))
+    keys = ring.keys if vouched.code_verified else ()
     try:
-        await _require_permitted(services, snapshot, wire, signed_in.vouched, ring, _ENABLE)
-        await _require_room(services, snapshot, signed_in.vouched, ring)
-        options = _ceremonies(services).creation_options(
-            signed_in.challenge,
-            user_handle=signed_in.user_handle,
-            user_name=signed_in.vouched.session_name,
-            known=_credentials(ring),
-        )
+        await _require_permitted(services, snapshot, wire, vouched, ring, _ENABLE)
+        await _require_room(services, snapshot, vouched, ring)
     except (AccessDenied, LimitExceeded) as error:
-        refusal = error
-    return Managed(keys=ring.keys if signed_in.vouched.code_verified else (), options=options, refusal=refusal)
+        return Managed(keys=keys, another=error)
+    options = _ceremonies(services).creation_options(
+        signed_in.challenge,
+        user_handle=signed_in.user_handle,
+        user_name=vouched.session_name,
+        known=_credentials(ring),
+    )
+    return Managed(keys=keys, another=options)
 
 
 async def register(

@@ -84,13 +84,7 @@ def test_register_sign_in_role_credentials(world: World, browser: webdriver.Chro
 
 
 def test_keys_are_told_apart_and_removed(world: World, browser: webdriver.Chrome) -> None:
-    name = world.novice()
-    plug_in(browser)
-    browser.get(f"{world.origin}/login?next=keys")
-    sign_in(browser, name)
-    wait_for(browser, "Your security keys")
-    type_in(browser, "name", "first", Keys.ENTER)
-    wait_for(browser, "Use your security key")
+    register(browser, world, world.novice(), "first")
     press(browser)
     wait_for(browser, "Your security keys")
     type_in(browser, "name", "the-same-again", Keys.ENTER)
@@ -113,12 +107,7 @@ def test_keys_are_told_apart_and_removed(world: World, browser: webdriver.Chrome
 
 def test_without_the_right_key(world: World, browser: webdriver.Chrome) -> None:
     name = world.novice()
-    plug_in(browser)
-    browser.get(f"{world.origin}/login?next=keys")
-    sign_in(browser, name)
-    wait_for(browser, "Your security keys")
-    type_in(browser, "name", "left-at-home", Keys.ENTER)
-    wait_for(browser, "Use your security key")
+    register(browser, world, name, "left-at-home")
     browser.remove_virtual_authenticator()
     plug_in(browser)
     browser.get(f"{world.origin}/login")
@@ -134,6 +123,15 @@ def test_without_the_right_key(world: World, browser: webdriver.Chrome) -> None:
     wait_for(browser, "Credentials for told-no")
 
 
+def test_who_may_not_register_is_told_why(world: World, browser: webdriver.Chrome) -> None:
+    browser.get(f"{world.origin}/login?next=keys")
+    sign_in(browser, "without-leave")
+    wait_for(browser, "Your security keys")
+    assert "not authorized to perform: iam:EnableMFADevice" in browser.find_element(By.TAG_NAME, "main").text
+    assert_accessible(browser)
+    look(browser, "keys-refused")
+
+
 def test_without_scripts_the_page_says_what_is_missing(world: World, browser: webdriver.Chrome) -> None:
     browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})
     browser.get(f"{world.origin}/login?next=keys")
@@ -144,6 +142,16 @@ def test_without_scripts_the_page_says_what_is_missing(world: World, browser: we
     look(browser, "keys-no-script")
     browser.find_element(By.XPATH, "//button[.='Continue to the roles']").click()
     wait_for(browser, "Choose a role")
+
+
+def register(browser: webdriver.Chrome, world: World, name: str, label: str) -> None:
+    """A first key, up to where it is asked for."""
+    plug_in(browser)
+    browser.get(f"{world.origin}/login?next=keys")
+    sign_in(browser, name)
+    wait_for(browser, "Your security keys")
+    type_in(browser, "name", label, Keys.ENTER)
+    wait_for(browser, "Use your security key")
 
 
 def sign_in(browser: webdriver.Chrome, name: str) -> None:

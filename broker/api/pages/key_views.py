@@ -3,77 +3,58 @@
 from datetime import datetime
 from typing import Final
 
-from broker.api.pages.html import Content, Markup, element
+from broker.api.pages.html import Attributes, Content, Markup, element
 from broker.api.pages.layout import Page
 from broker.api.pages.views import field, hidden, sentence
 from broker.directory.security_keys import SecurityKey
+from broker.errors import BrokerError
 from broker.flows.security_keys import Managed
 
 NAME: Final = r"[\w+=,.@-]+"
 """As AWS names devices."""
-_SCRIPT: Final = "security-key.js"
 
 
 def use(options: str, ticket: str, name: str, action: str, *, may_skip: bool) -> Page:
     """A key, please. `options`: PublicKeyCredentialRequestOptionsJSON."""
-    skip = element(
-        "form",
-        {"method": "post", "action": f"{action}/without"},
-        hidden("ticket", ticket),
-        element("p", {"class": "quiet"}, "Roles that ask for a second factor will not be offered without it."),
-        element("button", {"type": "submit", "class": "plain"}, "Continue without"),
-    )
-    return Page(
-        title="Use your security key",
-        script=_SCRIPT,
-        content=[
-            element("h1", None, "Use your security key"),
-            element("p", {"class": "quiet"}, "Signed in as ", element("strong", None, name), "."),
-            element("p", None, "Your keys are shown and changed after you have used one.") if not may_skip else None,
-            _ceremony("get", options, ticket, action, "Use security key"),
-            skip if may_skip else None,
-        ],
-    )
+    asked = _ceremony("get", options, ticket, action, "Use security key")
+    if not may_skip:
+        why = element("p", None, "Your keys are shown and changed after you have used one.")
+        return _page("Use your security key", name, why, asked)
+    price = element("p", {"class": "quiet"}, "Roles that ask for a second factor will not be offered without it.")
+    return _page("Use your security key", name, asked, _step(f"{action}/without", ticket, "Continue without", price))
 
 
 def manage(managed: Managed, ticket: str, name: str, action: str) -> Page:
     """The person's keys, and a form for one more."""
-    if managed.options is not None:
-        label = field(
-            "name",
-            "Name of the key",
-            {"autocomplete": "off", "maxlength": "64", "pattern": "[A-Za-z0-9_+=,.@\\-]+"},
-            "Letters, digits and _+=,.@- to know it by.",
-        )
-        more: Content = element(
-            "section",
-            {"aria-labelledby": "add"},
-            element("h2", {"id": "add"}, "Add a key"),
-            _ceremony("create", managed.options, ticket, action, "Add security key", label),
-        )
-    else:
-        more = element("p", None, sentence(managed.refusal)) if managed.refusal is not None else None
-    return Page(
-        title="Your security keys",
-        script=_SCRIPT,
-        content=[
-            element("h1", None, "Your security keys"),
-            element("p", {"class": "quiet"}, "Signed in as ", element("strong", None, name), "."),
-            element("ul", {"class": "keys"}, *(_key(each, ticket, action) for each in managed.keys))
-            if managed.keys
-            else None,
-            more,
-            element(
-                "form",
-                {"method": "post", "action": f"{action}/leave"},
-                hidden("ticket", ticket),
-                element(
-                    "div",
-                    {"class": "actions"},
-                    element("button", {"type": "submit", "class": "plain"}, "Continue to the roles"),
-                ),
-            ),
-        ],
+    keys = element("ul", {"class": "keys"}, *(_key(each, ticket, f"{action}/remove") for each in managed.keys))
+    return _page(
+        "Your security keys",
+        name,
+        keys if managed.keys else None,
+        _another(managed.another, ticket, action),
+        _step(f"{action}/leave", ticket, "Continue to the roles"),
+    )
+
+
+def _page(title: str, name: str, *content: Content) -> Page:
+    signed_in = element("p", {"class": "quiet"}, "Signed in as ", element("strong", None, name), ".")
+    return Page(title=title, script="security-key.js", content=[element("h1", None, title), signed_in, *content])
+
+
+def _another(options: str | BrokerError, ticket: str, action: str) -> Markup:
+    if isinstance(options, BrokerError):
+        return element("section", {"aria-label": "Add a key"}, element("p", None, sentence(options)))
+    name = field(
+        "name",
+        "Name of the key",
+        {"autocomplete": "off", "maxlength": "64", "pattern": r"[A-Za-z0-9_+=,.@\-]+"},
+        "Letters, digits and _+=,.@- to know it by.",
+    )
+    return element(
+        "section",
+        {"aria-labelledby": "add"},
+        element("h2", {"id": "add"}, "Add a key"),
+        _ceremony("create", options, ticket, action, "Add security key", name),
     )
 
 
@@ -102,13 +83,19 @@ def _key(key: SecurityKey, ticket: str, action: str) -> Markup:
             element("strong", None, key.name),
             element("span", {"class": "quiet"}, "Added ", _day(key.created_at), ", ", *used),
         ),
-        element(
-            "form",
-            {"method": "post", "action": f"{action}/remove"},
-            hidden("ticket", ticket),
-            hidden("key", key.serial_number),
-            element("button", {"type": "submit", "class": "plain", "aria-label": f"Remove {key.name}"}, "Remove"),
-        ),
+        _step(action, ticket, "Remove", hidden("key", key.serial_number), of=key.name),
+    )
+
+
+def _step(action: str, ticket: str, button: str, *content: Content, of: str | None = None) -> Markup:
+    """A form of one button. `of`: what tells the button from others of its name to who does not see the page."""
+    name: Attributes = {"aria-label": f"{button} {of}"} if of is not None else {}
+    return element(
+        "form",
+        {"method": "post", "action": action},
+        hidden("ticket", ticket),
+        *content,
+        element("button", {"type": "submit", "class": "plain", **name}, button),
     )
 
 
