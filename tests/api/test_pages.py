@@ -1,8 +1,10 @@
 """HTML as values, and what frames it."""
 
+import time
+
 import pytest
 
-from broker.api.pages.face import cookie_name
+from broker.api.pages.face import cookie_name, secret_of
 from broker.api.pages.html import Markup, element, join
 from broker.api.pages.layout import Page
 
@@ -35,3 +37,33 @@ def test_a_page(base: str) -> None:
 def test_cookies_are_bound_to_the_host_where_there_is_tls() -> None:
     assert cookie_name("https://sts.test") == "__Host-sojourn"
     assert cookie_name("http://localhost:8080") == "sojourn"
+
+
+SECRET = "s" * 43
+
+
+@pytest.mark.parametrize(
+    ("cookies", "found"),
+    [
+        (f"sojourn={SECRET}", SECRET),
+        (f"a=b; sojourn={SECRET}; c", SECRET),
+        (f'a="; ";sojourn={SECRET} ;', SECRET),
+        (f"sojourn=; sojourn={SECRET}", SECRET),
+        ("", None),
+        (f"xsojourn={SECRET}", None),
+        (f"a sojourn={SECRET}", None),
+        (f"Sojourn={SECRET}", None),
+        (f"sojourn={SECRET}x", None),
+        (f"sojourn={SECRET[1:]}", None),
+        (f'sojourn="{SECRET}"', None),
+    ],
+)
+def test_a_browser_is_known_by_one_cookie(cookies: str, found: str | None) -> None:
+    assert secret_of(cookies, "sojourn") == found
+
+
+@pytest.mark.parametrize("odd", ["a=\udcff;", "a=b;", ";", "; ", "sojourn=;", " "])
+def test_odd_cookies_take_no_time(odd: str) -> None:
+    started = time.process_time()
+    assert secret_of(odd * (16_384 // len(odd)), "sojourn") is None
+    assert time.process_time() - started < 0.005
