@@ -4,14 +4,13 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from broker.api.events import federated_identity
-from broker.api.params import many, param, structure
+from broker.api.params import param
 from broker.api.query import Action, Call, Result
 from broker.api.rules import arn, seconds, stripped
 from broker.api.sts.shapes import (
     HOUR,
-    POLICY,
     SESSION_NAME,
-    PolicyDescriptor,
+    SessionPolicies,
     assumed_role_user,
     credentials,
     record_role_session,
@@ -23,17 +22,13 @@ from broker.flows.trust import RoleRequest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
+class Request(SessionPolicies):
     """The parameters of AssumeRoleWithWebIdentity."""
 
     role_arn: Arn = param("RoleArn", arn("role", invalid="Request ARN is invalid"))
     session_name: str = param("RoleSessionName", SESSION_NAME)
     token: str = param("WebIdentityToken", stripped(4, 20_000), secret=True)
     duration: timedelta = param("DurationSeconds", seconds(900, 43_200), default=HOUR)
-    policy: str | None = param("Policy", POLICY, default=None)
-    policy_arns: tuple[PolicyDescriptor, ...] = param(
-        "PolicyArns", many(structure(PolicyDescriptor), maximum=10), default=()
-    )
 
 
 async def run(call: Call, request: Request) -> Result:
@@ -54,7 +49,7 @@ async def run(call: Call, request: Request) -> Result:
             session_name=request.session_name,
             duration=request.duration,
             policy=request.policy,
-            policy_arns=tuple(each.arn for each in request.policy_arns),
+            policy_arns=request.policy_arns,
             tags=tuple(identity.session_tags.items()),
             transitive_tag_keys=identity.transitive_tag_keys,
             source_identity=identity.source_identity,

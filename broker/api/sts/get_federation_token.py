@@ -6,20 +6,16 @@ from datetime import timedelta
 from broker.api.params import many, param, structure
 from broker.api.query import Action, Call, Result
 from broker.api.rules import seconds, text
-from broker.api.sts.shapes import POLICY, PolicyDescriptor, Tag, credentials
+from broker.api.sts.shapes import SessionPolicies, Tag, credentials
 from broker.flows.user_sessions import federation_token
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
+class Request(SessionPolicies):
     """The parameters of GetFederationToken."""
 
     name: str = param("Name", text(2, 32, r"[\w+=,.@-]*"))
     duration: timedelta = param("DurationSeconds", seconds(900, 129_600), default=timedelta(hours=12))
-    policy: str | None = param("Policy", POLICY, default=None)
-    policy_arns: tuple[PolicyDescriptor, ...] = param(
-        "PolicyArns", many(structure(PolicyDescriptor), maximum=10), default=()
-    )
     tags: tuple[Tag, ...] = param("Tags", many(structure(Tag), maximum=50), default=())
 
 
@@ -33,7 +29,7 @@ async def run(call: Call, request: Request) -> Result:
         name=request.name,
         duration=request.duration,
         policy=request.policy,
-        policy_arns=tuple(each.arn for each in request.policy_arns),
+        policy_arns=request.policy_arns,
         tags=tuple((tag.key, tag.value) for tag in request.tags),
     )
     session = federated.minted.session

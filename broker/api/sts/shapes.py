@@ -38,14 +38,25 @@ class PolicyDescriptor:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SessionParameters:
+class SessionPolicies:
+    """What a session is narrowed to."""
+
+    policy: str | None = param("Policy", POLICY, default=None)
+    descriptors: tuple[PolicyDescriptor, ...] = param(
+        "PolicyArns", many(structure(PolicyDescriptor), maximum=10), default=()
+    )
+
+    @property
+    def policy_arns(self) -> tuple[str, ...]:
+        """The managed ones."""
+        return tuple(each.arn for each in self.descriptors)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionParameters(SessionPolicies):
     """What a role session may be given."""
 
     duration: timedelta = param("DurationSeconds", seconds(900, 43_200), default=HOUR)
-    policy: str | None = param("Policy", POLICY, default=None)
-    policy_arns: tuple[PolicyDescriptor, ...] = param(
-        "PolicyArns", many(structure(PolicyDescriptor), maximum=10), default=()
-    )
     tags: tuple[Tag, ...] = param("Tags", many(structure(Tag), maximum=50), default=())
     transitive_tag_keys: tuple[str, ...] = param(
         "TransitiveTagKeys", many(text(1, 128, TAG_KEY), maximum=50), default=()
@@ -68,7 +79,7 @@ class SessionParameters:
             session_name=session_name,
             duration=self.duration,
             policy=self.policy,
-            policy_arns=tuple(each.arn for each in self.policy_arns),
+            policy_arns=self.policy_arns,
             tags=(*(vouched_tags or {}).items(), *((tag.key, tag.value) for tag in self.tags)),
             transitive_tag_keys=self.transitive_tag_keys,
             source_identity=self.source_identity,
