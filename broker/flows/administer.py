@@ -293,7 +293,7 @@ async def replace_signing_keys(services: Services, snapshot: Snapshot, caller: C
     """
     _require_keys(snapshot, caller)
     _Gate(services, snapshot, caller, wire, REVOKE, Wanted()).require("*")
-    await services.keyring.replace(sessions_from=services.now() + REFRESH_EVERY + _LATE)
+    await services.keyring.replace(until_known=REFRESH_EVERY + _LATE)
     ended = await services.sessions.end_all(snapshot.accounts)
     await asyncio.sleep((REFRESH_EVERY + _LATE).total_seconds())
     return ended + await services.sessions.end_all(snapshot.accounts)

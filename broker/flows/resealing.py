@@ -31,7 +31,7 @@ from broker.stores.contract import Store, StoreUnavailable
 
 _LOOK_EVERY = timedelta(minutes=5)
 _LOOK_AGAIN = timedelta(seconds=30)
-"""While values are missed: an operator puts that right, and waits for it."""
+"""While there is nothing yet, and while values are missed: an operator puts that right, and waits for it."""
 _LEASE_KEY, _LEASE = "resealing", timedelta(seconds=15)
 _OWNER_BYTES = 16
 
@@ -102,7 +102,8 @@ class Resealing:
         before, self._configured = self._configured, (self.masters.current_id, self.masters.ids)
         if survey is None or before != self._configured:
             return True
-        wait = _LOOK_AGAIN if survey.totals.keys() - self.masters.ids else _LOOK_EVERY
+        unsettled = not survey.totals or survey.totals.keys() - self.masters.ids
+        wait = _LOOK_AGAIN if unsettled else _LOOK_EVERY
         if self.now().timestamp() >= survey.at + wait.total_seconds():
             return True
         # As long as a process has a key first, more may be sealed under it.
@@ -130,6 +131,7 @@ class Resealing:
                     await self._go_over(each, keys, movable, tallies[each.kind])
         finally:
             await self._record({kind: dict(tally.left) for kind, tally in tallies.items() if tally.left})
+        await self.store.durable()  # a key that nothing is under, by the survey, may be removed
         counts = {kind: dict(tally.under) for kind, tally in tallies.items()}
         await self.use.keep(Survey(int(self.now().timestamp()), counts))
 

@@ -138,18 +138,18 @@ class Keyring:
                 return
         raise StoreUnavailable("the signing keys are being changed by others without end")
 
-    async def replace(self, *, sessions_from: datetime) -> None:
+    async def replace(self, *, until_known: timedelta) -> None:
         """Drop every key, published ones too, for new ones that sign at once: nothing signed before verifies offline.
 
-        Every session issued before `sessions_from`, which may be ahead, is ended with them, wherever it is filed.
-        For an emergency: the other processes go on with the old keys for `REFRESH_EVERY` at most. Keys that cannot be
-        opened are dropped like others. Raises `StoreUnavailable`.
+        Every session issued before now, and for the time `until_known` from now on, is ended with them, wherever it is
+        filed. For an emergency: the other processes go on with the old keys for `REFRESH_EVERY` at most. Keys that
+        cannot be opened are dropped like others. Raises `StoreUnavailable`.
         """
-        made_now = [await self._make(alg, self._now()) for alg in GENERATORS]
-        ended = int(sessions_from.timestamp())
-        fresh = [msgspec.structs.replace(record, sessions_from=ended) for record in made_now]
+        fresh = [await self._make(alg, self._now()) for alg in GENERATORS]
         for _ in range(5):
-            if await self._record(await self._store.get(_RECORD), fresh):
+            raw = await self._store.get(_RECORD)
+            ended = int((self._now() + until_known).timestamp())
+            if await self._record(raw, [msgspec.structs.replace(record, sessions_from=ended) for record in fresh]):
                 return
         raise StoreUnavailable("the signing keys are being changed by others without end")
 

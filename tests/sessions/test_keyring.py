@@ -131,7 +131,7 @@ async def test_an_emergency_makes_them_anew_whoever_opens_them(store: Store, clo
     await stranger.refresh()
     lost = keyring.current().kid
     assert keyring.sessions_from == stranger.sessions_from == 0
-    await stranger.replace(sessions_from=clock())
+    await stranger.replace(until_known=timedelta(0))
     assert stranger.problem is None
     assert lost not in session_keys(stranger)
     assert stranger.sessions_from == clock().timestamp()

@@ -127,7 +127,7 @@ async def test_an_emergency_ends_what_no_index_leads_to(
     elsewhere = Sessions(store, other, masters, issuer=ISSUER, now=clock, random=secrets.token_bytes)
     session = await minted(sessions, grant())
     await store.unfile(indexes.of_account(session.account), [session.access_key_id])
-    await keyring.replace(sessions_from=clock() + timedelta(seconds=7))
+    await keyring.replace(until_known=timedelta(seconds=7))
     assert await sessions.load(session.access_key_id) is None
     assert await elsewhere.load(session.access_key_id) == session
     late = await minted(elsewhere, grant())
@@ -147,7 +147,7 @@ async def test_all_sessions_of_accounts_are_ended_page_by_page(
     made = [await minted(sessions, grant(issued_at=int(clock().timestamp()) - n % 3)) for n in range(450)]
     kept = await minted(sessions, grant(account="999988887777"))
     await sessions.revoke(made[:10])
-    await keyring.replace(sessions_from=clock())
+    await keyring.replace(until_known=timedelta(0))
     assert await sessions.end_all(["444455556666", "123456789012"]) == 440
     assert await store.members(indexes.of_account("444455556666")) == []
     assert [await store.get(f"session:{each.access_key_id}") for each in made] == [b""] * 450
