@@ -122,7 +122,7 @@ class RemoteMetadata:
         if metadata is None or age > self._times.maximum_age or _expired(metadata, self._now):
             attempt = self._attempt()
             if attempt is not None:
-                await asyncio.shield(attempt)
+                await asyncio.wait([attempt])  # its end by `close` is not the end of whoever waits for it
             metadata = self._metadata
         elif age > self._times.refresh:
             self._attempt()

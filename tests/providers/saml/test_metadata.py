@@ -269,6 +269,19 @@ async def test_one_fetch_serves_all_who_wait_and_retries_are_spaced(
     assert site.asked == 1
 
 
+async def test_whoever_waits_for_a_fetch_that_a_reload_ends_is_answered(
+    make_provider: MakeProvider, site: Site
+) -> None:
+    site.status = None
+    provider = _remote(make_provider, site, Times())
+    waiting = asyncio.create_task(provider.issuer())
+    while not site.asked:
+        await asyncio.sleep(0.01)
+    await provider.close()
+    with pytest.raises(ProviderUnavailable):
+        await waiting
+
+
 async def test_fresh_metadata_is_not_asked_for_again(make_provider: MakeProvider, idp: FakeIdp, site: Site) -> None:
     site.document = idp.metadata(sign_with=FEDERATION)
     provider = _remote(make_provider, site, Times())
