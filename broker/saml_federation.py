@@ -123,8 +123,7 @@ class SamlProviders:
         made_from = (saml, url, signing_key)
         if self._ourselves is None or self._ourselves[0] != made_from:
             try:
-                made = await asyncio.to_thread(  # checking the keys takes some 50 ms each
-                    ServiceProvider,
+                made = ServiceProvider(
                     entity_id=settings.saml_entity_id,
                     acs_url=f"{url}/saml/acs",
                     signing_key=signing_key,
@@ -134,8 +133,7 @@ class SamlProviders:
                 )
             except ValueError as error:
                 raise _unusable("the saml settings", error) from error
-            if self._ourselves is None or self._ourselves[0] != made_from:
-                self._ourselves = (made_from, made)
+            self._ourselves = (made_from, made)
         return self._ourselves[1]
 
 
