@@ -78,7 +78,7 @@ def build(
         issuer=settings.public_url,
         now=now,
         random=random,
-        on_replica=settings.store.wait_for_replica,
+        on_replicas=settings.store.wait_for_replicas,
     )
     outgoing = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=64, limit_per_host=4), trust_env=False)
     once = StoreOnce(store, now)

@@ -54,7 +54,7 @@ _decode = msgspec.msgpack.Decoder(Session).decode
 class Sessions:
     """The sessions in the store. `usage`: when they were last used.
 
-    `on_replica`: credentials are handed out only when a replica has their session too, where there are replicas.
+    `on_replicas`: credentials are handed out only when the replicas that are up have their session too.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class Sessions:
         issuer: str,
         now: Now,
         random: Random,
-        on_replica: bool = False,
+        on_replicas: bool = False,
     ) -> None:
         self._store = store
         self._keyring = keyring
@@ -74,7 +74,7 @@ class Sessions:
         self._issuer = issuer
         self._now = now
         self._random = random
-        self._on_replica = on_replica
+        self._on_replicas = on_replicas
         self.usage = Usage(store, now)
 
     async def mint(self, grant: Grant, *, principal_tags: Mapping[str, str]) -> Minted:
@@ -99,7 +99,7 @@ class Sessions:
             lifetime = timedelta(seconds=max(grant.expires_at - self._now().timestamp(), _BRIEFEST))
             before = self._store.moment()
             if await self._store.add(_key(key_id), _encode(session), ttl=lifetime, indexes=indexes.entries(session)):
-                if self._on_replica:
+                if self._on_replicas:
                     await self._replicated(session, before)
                 credentials = Credentials(key_id, self.secret(session), session_token, session.expiration)
                 return Minted(session, credentials)
@@ -221,9 +221,9 @@ class Sessions:
         return session
 
     async def _replicated(self, session: Session, since: Moment) -> None:
-        """Return when a replica has the session; otherwise it is taken back, and `StoreUnavailable` raised."""
+        """Return when the replicas have the session; otherwise it is taken back, and `StoreUnavailable` raised."""
         try:
-            await self._store.durable(since=since, fsync=False)
+            await self._store.durable(since=since, fsync=False, every=True)
         except StoreUnavailable:
             with contextlib.suppress(StoreUnavailable):  # nobody has its credentials
                 await self.discard(session)

@@ -73,11 +73,11 @@ class ServerSettings(Shape):
 class StoreSettings(Shape):
     """Where sessions and counters are kept; the URL may hold a password.
 
-    `wait_for_replica`: credentials are handed out only when a replica has their session too.
+    `wait_for_replicas`: credentials are handed out only when the replicas have their session too.
     """
 
     url: StoreUrl = Field(default="embedded://", repr=False)
-    wait_for_replica: bool = False
+    wait_for_replicas: bool = False
 
 
 class KeysSettings(Shape):

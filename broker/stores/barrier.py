@@ -27,25 +27,27 @@ class Barrier:
     def __init__(self, opener: Opener, part: Callable[[], Part]) -> None:
         self._opener = opener
         self._part = part
-        self._forming: dict[bool, asyncio.Task[str]] = {}
+        self._forming: dict[tuple[bool, bool], asyncio.Task[str]] = {}
         self._under_way: set[asyncio.Task[str]] = set()
         self._lines: set[Line] = set()
         self._idle: list[Line] = []
         self._closed = False
 
-    async def passed(self, *, fsync: bool) -> str:
+    async def passed(self, *, fsync: bool, every: bool = False) -> str:
         """Return when every write answered so far is safe; the run of the server that says so.
 
         With `fsync`: synced, and acknowledged by every replica that is up, of which there must be one where any is
-        known: one that is down now may take over when it is back. Without, one that is up is enough.
+        known: one that is down now may take over when it is back. Without, one that is up is enough, or, with `every`,
+        all that are up are needed.
 
         Raises:
             StoreUnavailable: it is not, as far as the server could tell in time.
         """
         self._refuse_if_closed()
-        forming = self._forming.get(fsync)
+        kind = (fsync, every)
+        forming = self._forming.get(kind)
         if forming is None:
-            forming = self._forming[fsync] = asyncio.create_task(self._form(fsync=fsync))
+            forming = self._forming[kind] = asyncio.create_task(self._form(*kind))
             self._under_way.add(forming)
             forming.add_done_callback(self._under_way.discard)
         return await asyncio.shield(forming)
@@ -60,16 +62,16 @@ class Barrier:
         if self._closed:
             raise StoreUnavailable("the store is closed")
 
-    async def _form(self, *, fsync: bool) -> str:
+    async def _form(self, fsync: bool, every: bool) -> str:
         others = self._under_way.difference(self._forming.values())
         if others:
             await asyncio.wait(others, timeout=_PAUSE, return_when=asyncio.FIRST_COMPLETED)
-        del self._forming[fsync]  # whoever comes from now on needs a later write
+        del self._forming[fsync, every]  # whoever comes from now on needs a later write
         self._refuse_if_closed()
         line = self._idle.pop() if self._idle else Line(self._opener, timeout=_SECONDS + 0.15, name=None)
         self._lines.add(line)
         try:
-            run = await self._pass(line, fsync=fsync)
+            run = await self._pass(line, fsync=fsync, every=every)
         except BaseException:  # a line that failed may be in its back-off; the next barrier connects at once
             self._lines.discard(line)
             await line.close()
@@ -77,7 +79,7 @@ class Barrier:
         self._idle.append(line)
         return run
 
-    async def _pass(self, line: Line, *, fsync: bool) -> str:
+    async def _pass(self, line: Line, *, fsync: bool, every: bool) -> str:
         part = self._part()
         _, said = await asyncio.gather(
             line.send("SET", part.key("barrier"), "", "PX", 60_000),
@@ -86,7 +88,9 @@ class Barrier:
         info = server.fields(said)
         milliseconds = round(_SECONDS * 1000)
         up = part.replicas or int(server.replicated(info))
-        wanted = (up or min(part.absent, 1)) if fsync else min(up, 1)
+        wanted = up if fsync or every else min(up, 1)
+        if fsync and part.absent:
+            wanted = max(wanted, 1)
         if wanted and await line.send("WAIT", wanted, milliseconds) < wanted:
             raise StoreUnavailable(f"fewer than {wanted} replicas have acknowledged the write in time")
         if fsync and server.syncs_on_request(info):

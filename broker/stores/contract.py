@@ -94,12 +94,13 @@ class Store(Protocol):
     def moment(self) -> Moment:
         """Before the first of some writes, for `durable`: whether the server that took them was replaced meanwhile."""
 
-    async def durable(self, *, since: Moment | None = None, fsync: bool = True) -> None:
+    async def durable(self, *, since: Moment | None = None, fsync: bool = True, every: bool = False) -> None:
         """Return when every write answered so far is as safe as the store's deployment can make it.
 
         With `fsync`, every replica that could take over has acknowledged, and the append-only file was synced where the
-        server can tell (up to a second under `appendfsync everysec`). Without, one replica is enough. Raises
-        `StoreUnavailable` also where the server was replaced after the moment `since`: what was written may be gone.
+        server can tell (up to a second under `appendfsync everysec`). Without, one replica is enough, or, with `every`,
+        those that are up. Raises `StoreUnavailable` also where the server was replaced after the moment `since`: what
+        was written may be gone.
         """
 
     async def epoch(self) -> Epoch:

@@ -32,6 +32,7 @@ _LOCK_SECONDS = 5.0
 _STOP_SECONDS = 10.0
 # Reading a large append-only file takes its time; a server that runs and says so is waited for.
 _START_SECONDS = 120.0
+_POLL_SECONDS = 0.25
 _LOG_BYTES = 1 << 20
 _PR_SET_PDEATHSIG = 1
 
@@ -44,15 +45,20 @@ class EmbeddedServer:
     """The server of one state directory; `url` is where its clients find it, the same after every restart.
 
     `appendfsync`: `always` syncs every write before it is answered, `everysec` may lose a second's writes with the
-    machine's power.
+    machine's power. `patience`: seconds without an answer after which the server counts as hung; nothing that it does
+    at work takes so long.
     """
 
-    def __init__(self, state: Path, *, appendfsync: Literal["everysec", "always"] = "everysec") -> None:
+    def __init__(
+        self, state: Path, *, appendfsync: Literal["everysec", "always"] = "everysec", patience: float = 10.0
+    ) -> None:
         self._state = state
         self._directory = state.absolute() / "store"
         self._socket = socket_path(state)
         self._appendfsync = appendfsync
+        self._patience = patience
         self._process: subprocess.Popen[bytes] | None = None
+        self._answered = 0.0
 
     @property
     def url(self) -> str:
@@ -94,8 +100,18 @@ class EmbeddedServer:
             raise
 
     def poll(self) -> int | None:
-        """None while the server runs, else how it ended (as `subprocess.Popen.poll`); 0 before the first start."""
-        return 0 if self._process is None else self._process.poll()
+        """None while the server runs, else how it ended (as `subprocess.Popen.poll`); 0 before the first start.
+
+        A server that hangs is killed.
+        """
+        if self._process is None:
+            return 0
+        if _answers(self._socket, within=_POLL_SECONDS):
+            self._answered = time.monotonic()
+        elif time.monotonic() - self._answered > self._patience:
+            self._process.kill()
+            self._process.wait()
+        return self._process.poll()
 
     def restart(self) -> None:
         """Start a server again in place of one that ended, or that is first stopped. Raises as `start` does."""
@@ -140,6 +156,7 @@ class EmbeddedServer:
             if status is not None:
                 raise EmbeddedServerFailed(f"the embedded server ended with status {status}: {self._last_words()}")
             if _answers(self._socket):
+                self._answered = time.monotonic()
                 return
             time.sleep(0.01)
         raise EmbeddedServerFailed(f"the embedded server does not answer: {self._last_words()}")
@@ -250,9 +267,9 @@ def _spawn(arguments: list[str], lock: int, log: int) -> subprocess.Popen[bytes]
     )
 
 
-def _answers(path: str) -> bool:
+def _answers(path: str, *, within: float = 1.0) -> bool:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-        connection.settimeout(1.0)
+        connection.settimeout(within)
         try:
             connection.connect(path)
             connection.sendall(b"PING\r\n")

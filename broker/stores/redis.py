@@ -96,8 +96,9 @@ class RedisStore:
     def moment(self) -> Moment:
         return self._servers.moment()
 
-    async def durable(self, *, since: Moment | None = None, fsync: bool = True) -> None:
-        await asyncio.gather(*(shard.durable(fsync=fsync) for shard in await self._servers.shards()))
+    async def durable(self, *, since: Moment | None = None, fsync: bool = True, every: bool = False) -> None:
+        shards = await self._servers.shards()
+        await asyncio.gather(*(shard.durable(fsync=fsync, every=every) for shard in shards))
         if since not in (None, self._servers.moment()):
             raise StoreUnavailable("the store's server was replaced meanwhile: what was written to it may be lost")
 

@@ -73,9 +73,9 @@ class Shard:
         _, said = await self._ask(("SET", self._part().key("probe"), self._random(8), "PX", 60_000), ("INFO",))
         server.check(server.fields(said), cluster=self._cluster)
 
-    async def durable(self, *, fsync: bool) -> None:
+    async def durable(self, *, fsync: bool, every: bool) -> None:
         """See `Store.durable`."""
-        run = await self._barrier.passed(fsync=fsync)
+        run = await self._barrier.passed(fsync=fsync, every=every)
         if self.line.run not in (None, run):
             raise StoreUnavailable("the server was replaced: what was written to the one before may be lost")
 

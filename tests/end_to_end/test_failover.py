@@ -39,7 +39,7 @@ def primary(deployment: SentinelTrio | RedisCluster) -> RedisServer:
 @pytest.fixture
 def gateways(deployment: SentinelTrio | RedisCluster, tmp_path: Path) -> Iterator[Sequence[Gateway]]:
     accounts = {**ACCOUNTS, "dev": {**ACCOUNTS["dev"], "VirtualMFADevices": [DEVICE]}}
-    settings = {**SETTINGS, "store": {"url": deployment.url, "wait_for_replica": True}}
+    settings = {**SETTINGS, "store": {"url": deployment.url, "wait_for_replicas": True}}
     directories = [tmp_path / name for name in ("one", "two")]
     for directory in directories:
         write_configuration(directory, accounts, settings)

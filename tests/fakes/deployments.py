@@ -35,10 +35,15 @@ class Sentinel(RedisServer):
         }
 
 
-class _Deployment:
+class Deployment:
     """Started on entry, ended on exit."""
 
     servers: Sequence[RedisServer]
+
+    @property
+    def url(self) -> str:
+        """Of the store, with its passwords."""
+        raise NotImplementedError
 
     def start(self) -> None:
         raise NotImplementedError
@@ -62,7 +67,7 @@ class _Deployment:
         self.stop()
 
 
-class SentinelTrio(_Deployment):
+class SentinelTrio(Deployment):
     """A primary, `replicas` of it, and three Sentinels with a password of their own. `settings`: of the servers."""
 
     def __init__(self, directory: Path, *, replicas: int = 0, **settings: str) -> None:
@@ -113,7 +118,7 @@ class SentinelTrio(_Deployment):
         return known and set(links) == {"up"}
 
 
-class RedisCluster(_Deployment):
+class RedisCluster(Deployment):
     """Three primaries with `replicas` each, in the order of their slots. `settings`: of the servers."""
 
     def __init__(self, directory: Path, *, replicas: int = 0, **settings: str) -> None:

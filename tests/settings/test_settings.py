@@ -56,7 +56,7 @@ server:
   trusted_proxies: []
 store:
   url: embedded://
-  wait_for_replica: false
+  wait_for_replicas: false
 keys:
   master: null
   rotate_every: 30d

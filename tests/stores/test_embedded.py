@@ -84,6 +84,21 @@ async def test_a_killed_server_is_noticed_restarted_and_has_its_data(server: Emb
     assert [await store.get(f"k{number}") for number in range(200)] == [b"v%d" % number for number in range(200)]
 
 
+def test_a_server_that_hangs_is_ended(state: Path) -> None:
+    server = EmbeddedServer(state, patience=1.0)
+    server.start()
+    assert server.pid is not None
+    os.kill(server.pid, signal.SIGSTOP)
+    start = time.monotonic()
+    while server.poll() is None:
+        assert time.monotonic() - start < 4
+    assert time.monotonic() - start > 0.9
+    assert server.poll() == -signal.SIGKILL
+    server.restart()
+    assert server.poll() is None
+    server.stop()
+
+
 async def test_a_clean_stop_and_a_new_server_keep_the_data(server: EmbeddedServer, state: Path) -> None:
     def opened() -> Store:
         return open_store("embedded://", now=Clock(), random=os.urandom, state=state)
