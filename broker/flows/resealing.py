@@ -34,6 +34,8 @@ _LOOK_AGAIN = timedelta(seconds=30)
 """While there is nothing yet, and while values are missed: an operator puts that right, and waits for it."""
 _LEASE_KEY, _LEASE = "resealing", timedelta(seconds=15)
 _OWNER_BYTES = 16
+_AT_ONCE = 25
+"""Records that the requests of the process wait behind at most: some five milliseconds."""
 
 log = logging.getLogger(__name__)
 
@@ -128,7 +130,8 @@ class Resealing:
                 async for keys in each.keys():
                     if not await self.store.swap(_LEASE_KEY, owner, owner, ttl=_LEASE):
                         raise _LeaseLost
-                    await self._go_over(each, keys, movable, tallies[each.kind])
+                    for start in range(0, len(keys), _AT_ONCE):
+                        await self._go_over(each, keys[start : start + _AT_ONCE], movable, tallies[each.kind])
         finally:
             await self._record({kind: dict(tally.left) for kind, tally in tallies.items() if tally.left})
         await self.store.durable()  # a key that nothing is under, by the survey, may be removed
@@ -138,7 +141,7 @@ class Resealing:
     async def _go_over(
         self, sealed: SealedRecords, keys: Sequence[str], movable: frozenset[str], tally: _Tally
     ) -> None:
-        """Those records of one page that may, and count what the page holds."""
+        """Those of these records that may, and count what they hold."""
         found = await asyncio.gather(*map(self.store.get, keys))
         present = [(key, record) for key, record in zip(keys, found, strict=True) if record is not None]
         current = self.masters.current_id
