@@ -15,7 +15,7 @@ from aiohttp import web
 from broker import telemetry
 from broker.api import admin, iam, sts
 from broker.api.authz.face import AuthzFace
-from broker.api.connections import Connections
+from broker.api.connections import Connections, without_version
 from broker.api.health import Health
 from broker.api.oauth.face import OAuthFace
 from broker.api.oauth.metadata import Metadata
@@ -123,6 +123,7 @@ def build(
         handler_args={"max_line_size": HEAD_LIMIT, "max_field_size": HEAD_LIMIT, "auto_decompress": False},
     )
     application[CONNECTIONS] = connections
+    application.on_response_prepare.append(without_version)
     routes = [
         web.get("/", query.handle, allow_head=False),
         web.post("/", query.handle),

@@ -33,6 +33,11 @@ SERVER_LOG = logging.getLogger(__name__)
 SERVER_LOG.addFilter(_unquoted)
 
 
+async def without_version(_request: web.Request, response: web.StreamResponse) -> None:
+    """An `on_response_prepare`: the HTTP library would tell strangers its version, and Python's."""
+    response.headers["Server"] = "Sojourn"
+
+
 class Connections:
     """Watches one server."""
 

@@ -210,6 +210,11 @@ def test_answers_are_not_cached_and_dated(gateway: Gateway) -> None:
     assert headers["Date"]
 
 
+def test_no_version_is_told(gateway: Gateway) -> None:
+    for target in ("/", "/login", "/nope", "/health/live"):
+        assert send(gateway, "GET", target)[1].get_all("Server") == ["Sojourn"]
+
+
 def test_any_region_and_only_our_service(gateway: Gateway) -> None:
     for service, region, status in (("sts", "eu-west-1", 200), ("sts", "made-up-9", 200), ("s3", "us-east-1", 403)):
         body = "Action=GetCallerIdentity&Version=2011-06-15"
