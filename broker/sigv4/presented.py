@@ -39,6 +39,7 @@ _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct",
 _SECONDS = re.compile(r"[0-9]{1,6}")
 _HEADER_NAME = re.compile(r"[!-9<-~]+")
 _SINGLE_HEADERS = ("authorization", "x-amz-security-token", "x-amz-content-sha256", "host")
+_MOST_SIGNED_HEADERS = 256  # lists are remembered, and those of strangers could be thousands of names long
 _ECHOED = 1024
 
 
@@ -252,6 +253,8 @@ def _check_algorithm(algorithm: str) -> None:
 @functools.lru_cache(maxsize=256)
 def _signed_headers(text: str) -> tuple[str, ...]:
     names = tuple(text.split(";"))
+    if len(names) > _MOST_SIGNED_HEADERS:
+        raise SignatureDoesNotMatch
     if "host" not in names:
         raise SignatureDoesNotMatch("'Host' or ':authority' must be a 'SignedHeader' in the AWS Authorization.")
     for before, name in zip(("", *names), names, strict=False):

@@ -153,6 +153,11 @@ def test_a_wellformed_signature_is_read() -> None:
         ),
         (received(GOOD.replace("host;x-amz-date", "x-amz-date;host")), SignatureDoesNotMatch, MISMATCH),
         (received(GOOD.replace("host;", "host;host;")), SignatureDoesNotMatch, MISMATCH),
+        (
+            received(GOOD.replace("host;", "".join(f"a{number:03};" for number in range(255)) + "host;")),
+            SignatureDoesNotMatch,
+            MISMATCH,
+        ),
         (received(GOOD.replace("host;", ";host;")), SignatureDoesNotMatch, MISMATCH),
         (received(GOOD.replace("host;", "Accept;host;")), SignatureDoesNotMatch, MISMATCH),
         (received(GOOD.replace("host;", "a b;host;")), SignatureDoesNotMatch, MISMATCH),
