@@ -136,6 +136,9 @@ class Resealing:
             await self._record({kind: dict(tally.left) for kind, tally in tallies.items() if tally.left})
         await self.store.durable()  # a key that nothing is under, by the survey, may be removed
         counts = {kind: dict(tally.under) for kind, tally in tallies.items()}
+        for kind, under in counts.items():
+            for missing in under.keys() - self.masters.ids:
+                log.error("%d %s are under master key %s, not in keys.master", under[missing], kind, missing)
         await self.use.keep(Survey(int(self.now().timestamp()), counts))
 
     async def _go_over(
@@ -159,8 +162,6 @@ class Resealing:
         except (SealBroken, msgspec.MsgspecError) as error:
             log.error("the record %s (%s) cannot be opened: %s", key, sealed.kind, error)
             return _Examined(key, record, (), None)
-        for missing in old - self.masters.ids:
-            log.error("the record %s (%s) is under master key %s, not in keys.master", key, sealed.kind, missing)
         return _Examined(key, record, masters, replacement)
 
     async def _swap(self, examined: _Examined) -> bool:
