@@ -103,9 +103,9 @@ class SentinelTrio(Deployment):
         raw(self.sentinels[0], "SENTINEL", "FAILOVER", SERVICE)
         until(lambda: self.primary_port() != before, "no replica was promoted")
 
-    def primary_port(self) -> int:
-        """Where the Sentinels have the primary at present."""
-        return int(raw(self.sentinels[0], "SENTINEL", "GET-MASTER-ADDR-BY-NAME", SERVICE)[1])
+    def primary_port(self, witness: RedisServer | None = None) -> int:
+        """Where a Sentinel, by default the first, has the primary at present."""
+        return int(raw(witness or self.sentinels[0], "SENTINEL", "GET-MASTER-ADDR-BY-NAME", SERVICE)[1])
 
     def _settled(self) -> bool:
         states = [raw(sentinel, "SENTINEL", "MASTER", SERVICE) for sentinel in self.sentinels]

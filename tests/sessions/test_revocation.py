@@ -1,9 +1,10 @@
 """A revocation never un-happens: tombstones, durability, indexes."""
 
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -19,6 +20,14 @@ from tests.fakes.redis import RedisServer
 from tests.sessions.conftest import ISSUER, ROLE
 
 MakeGrant = Callable[..., Grant]
+
+
+class Replicated(NamedTuple):
+    """A store whose server has a replica."""
+
+    store: Store
+    keyring: Keyring
+    replica: RedisServer
 
 
 async def minted(sessions: Sessions, grant: Grant) -> Session:
@@ -89,34 +98,61 @@ async def test_a_page_holds_the_living_and_where_to_go_on(
     assert (rest, position) == ([made[2], made[1], made[0]], None)
 
 
-async def test_it_is_not_told_before_a_replica_has_it(
-    tmp_path: Path, masters: MasterKeys, grant: MakeGrant, clock: Clock
-) -> None:
+@pytest.fixture
+async def replicated(tmp_path: Path, masters: MasterKeys, clock: Clock) -> AsyncIterator[Replicated]:
     with RedisServer(tmp_path / "primary") as primary:
         replica = RedisServer(tmp_path / "replica", replicaof=f"127.0.0.1 {primary.port}", masterauth=primary.password)
         with replica:
             store = open_store(primary.url, now=lambda: datetime.now(UTC), random=secrets.token_bytes)
             keyring = Keyring(store, masters, now=clock, rotate_every=timedelta(days=30))
             await keyring.refresh()
-            sessions = Sessions(store, keyring, masters, issuer=ISSUER, now=clock, random=secrets.token_bytes)
-            session = await minted(sessions, grant())
             while primary.command("WAIT", "1", "100") != ":1":
                 pass
-            replica.pause()
-            try:
-                with pytest.raises(StoreUnavailable):
-                    await sessions.revoke([session])
-                # A replica that takes over now has the session and its index entries: a second try finds them.
-                assert await store.members(indexes.of_principal(ROLE)) != []
-                with pytest.raises(StoreUnavailable):
-                    await sessions.revoke([])
-                with pytest.raises(StoreUnavailable):
-                    await sessions.revoked(session.access_key_id)
-            finally:
-                replica.resume()
-            await sessions.revoke([session])
-            assert await store.members(indexes.of_principal(ROLE)) == []
+            yield Replicated(store, keyring, replica)
             await store.close()
+
+
+async def test_it_is_not_told_before_a_replica_has_it(
+    replicated: Replicated, masters: MasterKeys, grant: MakeGrant, clock: Clock
+) -> None:
+    store, keyring, replica = replicated
+    sessions = Sessions(store, keyring, masters, issuer=ISSUER, now=clock, random=secrets.token_bytes)
+    session = await minted(sessions, grant())
+    replica.pause()
+    try:
+        with pytest.raises(StoreUnavailable):
+            await sessions.revoke([session])
+        # A replica that takes over now has the session and its index entries: a second try finds them.
+        assert await store.members(indexes.of_principal(ROLE)) != []
+        with pytest.raises(StoreUnavailable):
+            await sessions.revoke([])
+        with pytest.raises(StoreUnavailable):
+            await sessions.revoked(session.access_key_id)
+    finally:
+        replica.resume()
+    await sessions.revoke([session])
+    assert await store.members(indexes.of_principal(ROLE)) == []
+
+
+async def test_credentials_wait_for_replicas_where_they_are_to(
+    replicated: Replicated, masters: MasterKeys, grant: MakeGrant, clock: Clock
+) -> None:
+    store, keyring, replica = replicated
+    quick, safe = (
+        Sessions(store, keyring, masters, issuer=ISSUER, now=clock, random=secrets.token_bytes, on_replicas=wait)
+        for wait in (False, True)
+    )
+    replica.pause()
+    try:
+        handed_out = await minted(quick, grant())
+        with pytest.raises(StoreUnavailable):
+            await safe.mint(grant(), principal_tags={})
+    finally:
+        replica.resume()
+    # What was not handed out is not on record either.
+    filed = await store.members(indexes.of_principal(ROLE))
+    assert [key_id for _, key_id in filed] == [handed_out.access_key_id]
+    assert await minted(safe, grant())
 
 
 async def test_an_emergency_ends_what_no_index_leads_to(

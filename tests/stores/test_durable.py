@@ -1,13 +1,17 @@
 """`durable` waits for the server's word, many callers wait together, and one that leaves disturbs nobody."""
 
 import asyncio
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from broker.stores.connect import one, opener
 from broker.stores.contract import StoreUnavailable
+from broker.stores.shard import Shard
+from tests.fakes.clock import Clock
 from tests.fakes.redis import RedisServer
 from tests.stores.conftest import OpenStore
 from tests.stores.raw import command
@@ -84,3 +88,14 @@ async def test_closing_the_store_ends_the_wait(redis: RedisServer, replica: Redi
         await waiting
     with pytest.raises(StoreUnavailable, match="closed"):
         await store.durable()
+
+
+async def test_another_server_than_the_one_written_to_confirms_nothing(
+    redis: RedisServer, shared_redis: RedisServer, clock: Clock
+) -> None:
+    here, there = (opener(one(server.url)) for server in (redis, shared_redis))
+    shard = Shard(here, barriers=there, now=clock, random=os.urandom)
+    await shard.line.send("SET", "k", "v")
+    with pytest.raises(StoreUnavailable, match="replaced"):
+        await shard.durable(fsync=False, every=False)
+    await shard.close()

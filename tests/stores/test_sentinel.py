@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from broker.stores.contract import Store, StoreUnavailable
-from tests.fakes.deployments import SERVICE, SentinelTrio, raw, until
+from tests.fakes.deployments import SERVICE, Sentinel, SentinelTrio, raw, until
 from tests.stores.conftest import OpenStore
 from tests.stores.raw import command
 from tests.stores.test_faults import VERBS, recovery
@@ -77,39 +77,64 @@ async def test_what_was_durable_survives_the_kill_of_the_primary(trio: SentinelT
     assert await other.epoch() == after
 
 
-async def test_a_promotion_with_open_sockets_is_noticed(trio: SentinelTrio, opened: OpenStore) -> None:
+@pytest.mark.parametrize("fsync", [True, False])
+async def test_what_is_confirmed_beside_a_promotion_is_on_the_new_primary(
+    fsync: bool, trio: SentinelTrio, opened: OpenStore
+) -> None:
     store = opened(trio.url)
-    await store.put("k", b"1")
+    await store.ping()
     await durably(store)
-    before = store.moment()
-    await asyncio.to_thread(trio.fail_over)
-    end = time.monotonic() + 4
-    while store.moment() == before:
-        assert time.monotonic() < end
-        await asyncio.sleep(0.01)
-    assert await store.get("k") == b"1"
-    await store.put("k", b"2")
-    promoted = next(server for server in trio.replicas if server.port == trio.primary_port())
-    assert command(promoted.url, "GET", "sojourn:k") == b"k\x002"
-
-
-async def test_a_primary_of_the_past_is_not_believed_when_it_comes_back(trio: SentinelTrio, opened: OpenStore) -> None:
-    store = opened(trio.url)
-    await store.put("session", b"live")
-    await durably(store)
-    old = trio.primary_port()
-    trio.primary.pause()
-    await asyncio.to_thread(until, lambda: trio.primary_port() != old, "no replica was promoted")
-    await recovery(store)
-    await store.put("session", b"")
-    trio.primary.resume()  # and does not know yet that it is a primary no more
-    fresh = opened(trio.url)
-    end = time.monotonic() + 1.5
+    start = store.moment()
+    promotion = asyncio.create_task(asyncio.to_thread(trio.fail_over))
+    confirmed: list[str] = []
+    refused, end = 0, time.monotonic() + 4
     while time.monotonic() < end:
-        for gateway in (store, fresh):
-            with contextlib.suppress(StoreUnavailable):
-                assert await gateway.get("session") == b""
-        await asyncio.sleep(0.005)
+        key, before = f"k{len(confirmed) + refused}", store.moment()
+        try:
+            await store.put(key, b"v")
+            await store.durable(since=before, fsync=fsync, every=True)
+        except StoreUnavailable:
+            refused += 1
+        else:
+            confirmed.append(key)
+        await asyncio.sleep(0.002)
+    await promotion
+    await recovery(store)
+    assert store.moment() != start
+    assert {await store.get(key) for key in confirmed} == {b"v"}
+    promoted = next(server for server in trio.replicas if server.port == trio.primary_port())
+    await store.put("new", b"v")
+    assert command(promoted.url, "EXISTS", "sojourn:new") == 1
+
+
+async def test_what_is_of_the_past_is_not_believed_when_it_comes_back(
+    trio: SentinelTrio, opened: OpenStore, tmp_path: Path
+) -> None:
+    with hermit(tmp_path, trio) as stale:
+        store = opened(trio.url)
+        await store.put("session", b"live")
+        await durably(store)
+        trio.primary.pause()
+        await asyncio.to_thread(until, lambda: trio.primary_port() != trio.primary.port, "no replica was promoted")
+        await recovery(store)
+        await store.put("session", b"")
+        trio.primary.resume()  # and takes itself for the primary still, as the hermit does
+        await asyncio.to_thread(until, lambda: raw(stale, "SENTINEL", "MASTER", SERVICE)["flags"] == "master", "down")
+        assert trio.primary_port(stale) == trio.primary.port
+        assert command(trio.primary.url, "GET", "sojourn:session") == b"session\0live"
+        misled = opened(trio.url.replace(f":{trio.sentinels[2].port}/", f":{stale.port}/"))
+        for gateway in (misled, store):
+            assert await gateway.get("session") == b""
+
+
+@contextlib.contextmanager
+def hermit(directory: Path, trio: SentinelTrio) -> Iterator[Sentinel]:
+    """A Sentinel that sees the first primary alone, and never hears from the others."""
+    command(trio.primary.url, "ACL", "SETUSER", "hermit", "on", ">alone", "+@all", "resetchannels")
+    sentinel = Sentinel(directory / "hermit", trio.primary, trio.sentinels[0].password)
+    sentinel.settings |= {"sentinel auth-user": f"{SERVICE} hermit", "sentinel auth-pass": f"{SERVICE} alone"}
+    with sentinel:
+        yield sentinel
 
 
 async def test_without_a_majority_of_sentinels_nothing_is_believed(trio: SentinelTrio, opened: OpenStore) -> None:
@@ -137,8 +162,9 @@ async def test_what_is_durable_is_on_every_replica_that_may_take_over(trio: Sent
     await store.put("k", b"v")
     await durably(store)
     trio.replicas[0].pause()
-    with pytest.raises(StoreUnavailable, match="fewer than 2 replicas"):
-        await store.durable()
+    for fsync in (True, False):
+        with pytest.raises(StoreUnavailable, match="fewer than 2 replicas"):
+            await store.durable(fsync=fsync, every=True)
     await store.durable(fsync=False)
     await durably(store)  # the Sentinels hold it to be down: it will not be chosen
     for replica in trio.replicas:
