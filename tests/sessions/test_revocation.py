@@ -152,7 +152,7 @@ async def test_credentials_wait_for_replicas_where_they_are_to(
     # What was not handed out is not on record either.
     filed = await store.members(indexes.of_principal(ROLE))
     assert [key_id for _, key_id in filed] == [handed_out.access_key_id]
-    assert await minted(safe, grant())
+    assert await safe.load((await minted(safe, grant())).access_key_id) is not None
 
 
 async def test_an_emergency_ends_what_no_index_leads_to(

@@ -235,6 +235,16 @@ async def test_a_wrong_password_is_told_without_it(whole: RedisCluster, opened: 
     assert "wrong-secret" not in f"{refused.value!r} {refused.value.__cause__!r}"
 
 
+async def test_a_user_with_the_documented_rights_is_enough(whole: RedisCluster, opened: OpenStore) -> None:
+    rights = "~sojourn* +@read +@write +@connection +@scripting -@dangerous +info +config|get +wait"
+    for primary in whole.primaries:
+        user = f"gate on >secret {rights} +cluster|info +cluster|shards"
+        command(primary.url, "ACL", "SETUSER", *user.split())
+    store = opened(whole.url.replace("://:" + whole.password, "://gate:secret"))
+    for verb in VERBS.values():
+        await verb(store)
+
+
 async def test_a_valkey_cluster_will_do(tmp_path: Path, opened: OpenStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
     binary = server_binary()

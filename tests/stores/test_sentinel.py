@@ -192,6 +192,17 @@ async def test_a_wrong_url_is_told_without_its_passwords(
     assert "wrong-secret" not in f"{refused.value!r} {refused.value.__cause__!r}"
 
 
+async def test_users_with_the_documented_rights_are_enough(shared_trio: SentinelTrio, opened: OpenStore) -> None:
+    rights = "+sentinel|master +sentinel|replicas +sentinel|get-master-addr-by-name"
+    for sentinel in shared_trio.sentinels:
+        command(sentinel.url.removesuffix("/0"), "ACL", "SETUSER", *f"asker on >secret {rights}".split())
+    own = shared_trio.sentinels[0].password
+    asking = "sentinel_username=asker&sentinel_password=secret"
+    store = opened(shared_trio.url.replace(f"sentinel_password={own}", asking))
+    for verb in VERBS.values():
+        await verb(store)
+
+
 async def test_a_url_of_the_wrong_kind_says_which_is_right(shared_trio: SentinelTrio, opened: OpenStore) -> None:
     sentinel = shared_trio.sentinels[0]
     with pytest.raises(StoreUnavailable, match=r"redis\+sentinel://"):

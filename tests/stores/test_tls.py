@@ -1,4 +1,4 @@
-"""`rediss://`: the server's certificate is verified against the authority of the URL."""
+"""`rediss…://`: the servers' certificates are verified against the authority of the URL."""
 
 import datetime
 import ipaddress
@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from broker.stores.contract import StoreUnavailable
+from tests.fakes.deployments import SERVICE, RedisCluster, SentinelTrio
 from tests.fakes.redis import RedisServer
 from tests.fakes.server import free_port
 from tests.stores.conftest import OpenStore
@@ -46,17 +47,47 @@ def authority(tmp_path: Path) -> Path:
     return self_signed(tmp_path, "127.0.0.1")
 
 
+def speak_tls(server: RedisServer, authority: Path) -> int:
+    """On a port of its own, beside the plain one."""
+    port = free_port()
+    server.settings |= {
+        "tls-port": str(port),
+        "tls-cert-file": str(authority),
+        "tls-key-file": str(authority.with_suffix(".key")),
+        "tls-ca-cert-file": str(authority),
+        "tls-auth-clients": "no",
+    }
+    return port
+
+
 @pytest.fixture
 def tls_url(tmp_path: Path, authority: Path) -> Iterator[str]:
-    port = free_port()
-    settings = {
-        "tls_port": str(port),
-        "tls_cert_file": str(authority),
-        "tls_key_file": str(authority.with_suffix(".key")),
-        "tls_auth_clients": "no",
-    }
-    with RedisServer(tmp_path / "redis", **settings) as server:
+    server = RedisServer(tmp_path / "redis")
+    port = speak_tls(server, authority)
+    with server:
         yield f"rediss://:{server.password}@127.0.0.1:{port}/0"
+
+
+@pytest.fixture
+def sentinel_url(tmp_path: Path, authority: Path) -> Iterator[str]:
+    trio = SentinelTrio(tmp_path / "trio")
+    primary, hosts = speak_tls(trio.primary, authority), []
+    for sentinel in trio.sentinels:
+        hosts.append(f"127.0.0.1:{speak_tls(sentinel, authority)}")
+        sentinel.settings |= {"tls-replication": "yes", "sentinel monitor": f"{SERVICE} 127.0.0.1 {primary} 2"}
+    with trio:
+        own = trio.sentinels[0].password
+        yield f"rediss+sentinel://:{trio.password}@{','.join(hosts)}/{SERVICE}?sentinel_password={own}"
+
+
+@pytest.fixture
+def cluster_url(tmp_path: Path, authority: Path) -> Iterator[str]:
+    cluster = RedisCluster(tmp_path / "cluster")
+    port = [speak_tls(server, authority) for server in cluster.servers][1]
+    for server in cluster.servers:
+        server.settings["tls-cluster"] = "yes"
+    with cluster:
+        yield f"rediss+cluster://:{cluster.password}@127.0.0.1:{port}/?"
 
 
 async def test_a_server_with_a_trusted_certificate_is_used(tls_url: str, authority: Path, opened: OpenStore) -> None:
@@ -75,3 +106,17 @@ async def test_a_server_with_another_certificate_is_refused(tls_url: str, tmp_pa
 async def test_a_certificate_for_another_host_is_refused(tls_url: str, authority: Path, opened: OpenStore) -> None:
     with pytest.raises(StoreUnavailable, match="certificate"):
         await opened(f"{tls_url.replace('127.0.0.1', 'localhost')}?ssl_ca_certs={authority}").ping()
+
+
+@pytest.mark.parametrize("deployment", ["sentinel_url", "cluster_url"])
+async def test_every_server_of_a_deployment_is_verified(
+    deployment: str, request: pytest.FixtureRequest, authority: Path, tmp_path: Path, opened: OpenStore
+) -> None:
+    url = f"{request.getfixturevalue(deployment)}&ssl_ca_certs="
+    store = opened(f"{url}{authority}")
+    await store.ping()
+    for number in range(10):
+        await store.put(f"k{number}", b"v")
+    await store.durable()
+    with pytest.raises(StoreUnavailable, match="certificate"):
+        await opened(f"{url}{self_signed(tmp_path, '127.0.0.1')}").ping()
