@@ -1,8 +1,8 @@
 """A cluster: every command goes to the primary that has its key, on one line to each.
 
 The map of slots is read from the hosts of the URL, or, where none of them answers, from the servers known before: at
-the first command, every few seconds, and soon after a server failed or sent a command elsewhere. A primary that is cut
-off from the majority ends its service by itself after `cluster-node-timeout`, before a replica may take its place.
+the first command, every second, and soon after a server failed or sent a command elsewhere. A primary that is cut off
+from the majority ends its service by itself after `cluster-node-timeout`, before a replica may take its place.
 https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/
 """
 
@@ -28,7 +28,7 @@ _log = logging.getLogger(__name__)
 # Seconds for one command: a verb may take two, one after the other.
 _TIMEOUT = 0.6
 _ANSWER = 0.3
-_LOOK_EVERY = 5.0
+_LOOK_EVERY = 1.0
 _LOOKS_APART = 0.2
 _REDIRECTIONS = 3
 _SCRIPTED = ("EVALSHA", "EVAL")
