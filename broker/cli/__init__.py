@@ -1,7 +1,9 @@
 """The `sojourn` command: one module a subcommand, imported when it is asked for."""
 
+import getpass
 import importlib
 import sys
+import warnings
 
 import click
 
@@ -40,8 +42,17 @@ def sojourn() -> None:
 
 def main() -> None:
     """Run the command line; exit 0 for success, 1 for a no, 2 for wrong usage."""
+    if sys.stdout is None or sys.stderr is None:
+        # What is opened next would take its number, and get what is printed.
+        sys.exit("Error: standard output and standard error must not be closed")
+    warnings.filterwarnings("ignore", category=getpass.GetPassWarning)  # a secret that comes through a pipe
     try:
         sojourn.main(standalone_mode=True)
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(1)
+    except UnicodeEncodeError as error:
+        click.echo(f"Error: an argument, a variable or the answer has what is no {error.encoding} text", err=True)
+        sys.exit(2)
+    except OSError as error:
+        sys.exit(f"Error: standard output cannot be written: {error.strerror}")

@@ -53,21 +53,27 @@ def environment_credentials() -> SigningCredentials:
     """From the AWS variables, else from the profile in the shared credentials file.
 
     Raises:
-        ClickException: there are none.
+        ClickException: there are none, or the file is none.
     """
     key_id, secret = os.environ.get("AWS_ACCESS_KEY_ID"), os.environ.get("AWS_SECRET_ACCESS_KEY")
     if key_id and secret:
         return SigningCredentials(key_id, secret, os.environ.get("AWS_SESSION_TOKEN") or None)
     profile = os.environ.get("AWS_PROFILE", "default")
-    file = configparser.RawConfigParser()
-    file.read(shared_credentials_file())
+    path, file = shared_credentials_file(), configparser.RawConfigParser()
+    try:
+        file.read(path, "utf-8")
+    except (configparser.Error, UnicodeDecodeError):
+        raise click.ClickException(f"{path} is not a file of credentials that can be read") from None
     if file.has_option(profile, "aws_access_key_id") and file.has_option(profile, "aws_secret_access_key"):
         return SigningCredentials(
             file.get(profile, "aws_access_key_id"),
             file.get(profile, "aws_secret_access_key"),
             file.get(profile, "aws_session_token", fallback=None),
         )
-    raise click.ClickException("no credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE")
+    raise click.ClickException(
+        "no credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE "
+        f"({path} has none of the profile {profile})"
+    )
 
 
 def call(
@@ -126,10 +132,20 @@ def tls(certificate: Path | None = None, key: Path | None = None) -> ssl.SSLCont
 
 def require_address(endpoint: str) -> SplitResult:
     """The parts of an http or https address. Raises `BadParameter`."""
-    parts = urlsplit(endpoint)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    parts = _split(endpoint)
+    if parts is None:
         raise click.BadParameter(f"{endpoint} is not an http or https address", param_hint="--endpoint")
     return parts
+
+
+def _split(endpoint: str) -> SplitResult | None:
+    try:
+        parts = urlsplit(endpoint)
+        host, port = (parts.hostname or "").encode("idna"), parts.port
+    except ValueError:
+        return None
+    usable = parts.scheme in ("http", "https") and host and port != 0 and not set(endpoint) & {*" \t\r\n"}
+    return parts if usable else None
 
 
 def _answer(
@@ -156,6 +172,10 @@ def _answer(
         content = answer.read(_LARGEST_ANSWER)
     except (OSError, http.client.HTTPException) as error:
         raise NoAnswer(f"{endpoint} does not answer: {error}") from error
+    except ValueError:
+        raise click.ClickException(
+            "the credentials or the region have what no header takes, such as a line break"
+        ) from None
     finally:
         connection.close()
     try:

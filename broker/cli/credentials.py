@@ -32,9 +32,16 @@ def format_options(function: _F) -> _F:
 
 
 def shared_credentials_file() -> Path:
-    """Where AWS tools look: `AWS_SHARED_CREDENTIALS_FILE`, else `~/.aws/credentials`."""
-    named = os.environ.get("AWS_SHARED_CREDENTIALS_FILE")
-    return Path(named).expanduser() if named else Path.home() / ".aws" / "credentials"
+    """Where AWS tools look: `AWS_SHARED_CREDENTIALS_FILE`, else `~/.aws/credentials`.
+
+    Raises:
+        ClickException: nobody knows where `~` is.
+    """
+    named = os.environ.get("AWS_SHARED_CREDENTIALS_FILE") or "~/.aws/credentials"
+    try:
+        return Path(named).expanduser()
+    except RuntimeError:
+        raise click.ClickException(f"{named} is nowhere: set HOME, or AWS_SHARED_CREDENTIALS_FILE") from None
 
 
 def variables(result: Mapping[str, Any]) -> dict[str, str]:

@@ -40,6 +40,10 @@ def command(
         click.echo(f"warning: {warning}", err=True)
     try:
         settings.state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        sentence = f"{settings.state} cannot be the state directory: {error.strerror}; name another with --state"
+        raise click.ClickException(sentence) from error
+    try:
         hints = demo.instructions(directory, settings, environ)
         _share_metrics(settings)
     except (OSError, ValueError, demo.DemoRefused) as error:
