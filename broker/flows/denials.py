@@ -1,7 +1,8 @@
 """A denial in two readings: AWS's words for the caller, and in full, sealed, for who may decode it.
 
 The encoded message is the explained decision, sealed under the master key: only `DecodeAuthorizationMessage` of a
-gateway with that key opens it, for principals of the accounts that took part, and for a day.
+gateway with that key opens it, for a day, and for each account that took part with its own side alone: who is refused
+by a role of another account learns neither what its trust policy expects, an external id for one, nor that it exists.
 """
 
 import base64
@@ -9,13 +10,13 @@ import binascii
 import json
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from broker.clock import Now
 from broker.errors import AccessDenied, InvalidAuthorizationMessage
-from broker.policy import Explanation, Policies, Request, Verdict, because, explain
+from broker.policy import Effect, Explanation, Policies, Request, because, explain
 from broker.sealing import MasterKeys, SealBroken
 
 READABLE_FOR = timedelta(hours=24)
@@ -23,8 +24,11 @@ MAXIMUM_CHARACTERS = 10_240
 """The longest message that DecodeAuthorizationMessage takes."""
 
 _PURPOSE = "authorization message"
-_BOUND_TO = b"1"
+_BOUND_TO = b"2"
 _MAXIMUM_BYTES = 1 << 20
+_OF_BOTH = frozenset({"decision", "because", "gates", "lacking", "missingContext"})
+"""What the explanation says of all policies together."""
+_OWNERS_KEYS = ("aws:resourcetag/", "iam:resourcetag/")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,24 +55,25 @@ class Denials:
             content = json.loads(opened)
         except (binascii.Error, UnicodeEncodeError, ValueError, SealBroken, zlib.error):
             raise InvalidAuthorizationMessage from None
-        at = datetime.fromisoformat(content.pop("at"))
-        if account not in content.pop("accounts") or self.now() >= at + READABLE_FOR:
+        if account not in content["sides"] or self.now() >= datetime.fromisoformat(content["at"]) + READABLE_FOR:
             raise InvalidAuthorizationMessage
-        return json.dumps(content)
+        return json.dumps(content["sides"][account])
 
     def _encode(self, request: Request, explanation: Explanation, note: str | None) -> str:
-        content: dict[str, Any] = {
-            "at": self.now().isoformat(),
-            "accounts": sorted({request.principal.account, request.resource_account or ""} - {""}),
-            **_decoded_message(request, explanation),
+        caller = request.principal.account
+        owner = request.resource_account or caller
+        sides = {
+            each: _side(request, explanation, callers=each == caller, owners=each == owner) for each in (caller, owner)
         }
         if note is not None:
-            content["note"] = note
+            sides[owner]["note"] = note
+        content = {"at": self.now().isoformat(), "sides": sides}
         text = self._seal(content)
         for droppable in ("explanation", "context"):
             if len(text) <= MAXIMUM_CHARACTERS:
                 break
-            del content[droppable]
+            for side in sides.values():
+                del side[droppable]
             text = self._seal(content)
         return text
 
@@ -77,27 +82,31 @@ class Denials:
         return base64.urlsafe_b64encode(self.masters.seal(_PURPOSE, packed, bound_to=_BOUND_TO)).decode("ascii")
 
 
-def _decoded_message(request: Request, explanation: Explanation) -> dict[str, Any]:
-    """AWS's shape of a decoded message, and the whole explanation beside it."""
-    decision, context = explanation.decision, request.context
-    statements = [
-        {
-            "statementId": trace.statement.sid or "",
-            "effect": trace.statement.effect.value.upper(),
-            "policy": policy.name,
-        }
-        for policy in explanation.policies
-        for trace in policy.statements
-        if trace.matched
-    ]
-    conditions = [
-        {"key": name, "values": {"items": [{"value": value} for value in context.get(name) or ()]}}
-        for name in context.names.values()
-    ]
+def _side(request: Request, explanation: Explanation, *, callers: bool, owners: bool) -> dict[str, Any]:
+    """AWS's shape of a decoded message and the explanation beside it, for the caller's account, the owner's, or one.
+
+    To the caller's nothing is told that comes from the other's policies and tags, and nothing of its policies to the
+    owner's; so what became of both together only one account may know that is both.
+    """
+    together = callers and owners
+    policies = [each for each in explanation.policies if together or each.kind.names_principals is owners]
+    matched = [(policy, trace) for policy in policies for trace in policy.statements if trace.matched]
+    context = request.context
+    names = [name for key, name in context.names.items() if owners or not key.startswith(_OWNERS_KEYS)]
+    told = explanation if together else replace(explanation, policies=tuple(policies))
     return {
-        "allowed": decision.allowed,
-        "explicitDeny": decision.verdict is Verdict.EXPLICIT_DENY,
-        "matchedStatements": {"items": statements},
+        "allowed": explanation.decision.allowed,
+        "explicitDeny": any(trace.statement.effect is Effect.DENY for _, trace in matched),
+        "matchedStatements": {
+            "items": [
+                {
+                    "statementId": trace.statement.sid or "",
+                    "effect": trace.statement.effect.value.upper(),
+                    "policy": policy.name,
+                }
+                for policy, trace in matched
+            ]
+        },
         "failures": {"items": []},
         "context": {
             "principal": {
@@ -107,9 +116,14 @@ def _decoded_message(request: Request, explanation: Explanation) -> dict[str, An
             },
             "action": request.action,
             "resource": request.resource,
-            "conditions": {"items": conditions},
+            "conditions": {
+                "items": [
+                    {"key": name, "values": {"items": [{"value": value} for value in context.get(name) or ()]}}
+                    for name in names
+                ]
+            },
         },
-        "explanation": explanation.as_json(),
+        "explanation": {name: value for name, value in told.as_json().items() if together or name not in _OF_BOTH},
     }
 
 

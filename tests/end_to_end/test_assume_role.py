@@ -324,12 +324,13 @@ def test_what_is_not_implemented_is_refused(alice: Any) -> None:
 def test_a_denial_is_decoded_for_who_may(gateway: Gateway, alice: Any) -> None:
     with pytest.raises(ClientError) as error:
         assume(alice, "partners/external", ExternalId="wrong-1")
-    message = error.value.response["Error"]["Message"].partition("failure message: ")[2]
-    decoded = json.loads(alice.decode_authorization_message(EncodedMessage=message)["DecodedMessage"])
+    message = _encoded(error.value)
+    decoded = _decoded(gateway.client(credentials=assume(alice, "plain")["Credentials"]), message)
     assert decoded["allowed"] is False and decoded["explicitDeny"] is False
     assert decoded["context"]["principal"]["arn"] == f"arn:aws:iam::{DEV}:user/people/alice"
     text = json.dumps(decoded)
     assert '"key": "sts:ExternalId"' in text and '"right-1"' in text and '"wrong-1"' in text
+    assert "user/alice" not in text, "policies of the caller's account"
     with refused("AccessDenied", "sts:DecodeAuthorizationMessage"):
         gateway.client(credentials=BOB).decode_authorization_message(EncodedMessage=message)
     for bent in (
@@ -341,6 +342,28 @@ def test_a_denial_is_decoded_for_who_may(gateway: Gateway, alice: Any) -> None:
     ):
         with refused("InvalidAuthorizationMessageException"):
             alice.decode_authorization_message(EncodedMessage=bent)
+
+
+def test_the_callers_account_learns_nothing_of_another_accounts_role(alice: Any) -> None:
+    told = {}
+    for name in ("tagged", "missing"):
+        with pytest.raises(ClientError) as error:
+            assume(alice, name)
+        decoded = _decoded(alice, _encoded(error.value))
+        assert [policy["name"] for policy in decoded["explanation"]["policies"]] == ["inline policy p of user/alice"]
+        conditions = decoded["context"].pop("conditions")
+        keys = [condition["key"] for condition in conditions["items"]]
+        told[name] = json.dumps([decoded, keys]).replace(role_arn(name), "the role")
+    assert told["tagged"] == told["missing"]
+
+
+def _encoded(error: ClientError) -> str:
+    message: str = error.response["Error"]["Message"].partition("failure message: ")[2]
+    return message
+
+
+def _decoded(client: Any, encoded: str) -> Any:
+    return json.loads(client.decode_authorization_message(EncodedMessage=encoded)["DecodedMessage"])
 
 
 def _claims(result: Any) -> Any:

@@ -122,6 +122,7 @@ ACCOUNTS: dict[str, Any] = {
                     principal=FROM_DEV,
                     condition={"StringEquals": {"aws:RequestTag/team": "${aws:PrincipalTag/team}"}},
                 ),
+                Tags=[{"Key": "stage", "Value": "prod"}],
             ),
             role(
                 "identified",
