@@ -1,7 +1,8 @@
 """Patterns of request paths (`/reports/{id}`, `/{bucket}/{key+}`) and resources that are filled from what they find.
 
 A path is taken apart once, as it was sent. What servers read differently (dot segments, escaped slashes, empty
-segments, control characters) fits no pattern, so that no other resource is decided about than the one that is served.
+segments, fragments, control characters) fits no pattern, so that no other resource is decided about than the one that
+is served.
 """
 
 import re
@@ -81,7 +82,7 @@ class ResourceTemplate:
 
 def segments(path: str) -> list[str] | None:
     """The decoded segments of an absolute path; only the last may be empty. None where readers could disagree."""
-    if not path.startswith("/"):
+    if not path.startswith("/") or "#" in path:  # no request has a fragment, and some servers cut what looks like one
         return None
     try:
         check_escapes(path)
