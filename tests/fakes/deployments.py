@@ -72,11 +72,11 @@ class SentinelTrio(Deployment):
 
     def __init__(self, directory: Path, *, replicas: int = 0, **settings: str) -> None:
         self.password = secrets.token_hex(8)
-        common = {"password": self.password, "repl_diskless_sync_delay": "0"} | settings
-        self.primary = RedisServer(directory / "primary", **common)
+        self.primary = RedisServer(directory / "primary", password=self.password, **settings)
         following = f"127.0.0.1 {self.primary.port}"
         self.replicas = [
-            RedisServer(directory / f"replica-{number}", replicaof=following, **common) for number in range(replicas)
+            RedisServer(directory / f"replica-{number}", password=self.password, replicaof=following, **settings)
+            for number in range(replicas)
         ]
         own = secrets.token_hex(8)
         self.sentinels = [Sentinel(directory / f"sentinel-{number}", self.primary, own) for number in range(3)]
@@ -184,7 +184,6 @@ def _node() -> dict[str, str]:
         "cluster_enabled": "yes",
         "cluster_port": str(free_port()),
         "cluster_node_timeout": "1000",
-        "repl_diskless_sync_delay": "0",
     }
 
 

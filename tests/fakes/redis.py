@@ -12,8 +12,8 @@ from tests.fakes.server import Server, free_port
 class RedisServer(Server):
     """`settings`: lines of redis.conf, beside or in place of ours.
 
-    By default: append-only file with `appendfsync always`, no snapshots, `noeviction`. `binary`: another than the
-    `redis-server` of the machine.
+    By default: append-only file with `appendfsync always`, no snapshots, `noeviction`, replicas in step at once.
+    `binary`: another than the `redis-server` of the machine.
     """
 
     arguments: Sequence[str] = ()
@@ -34,6 +34,7 @@ class RedisServer(Server):
             "appendonly": "yes",
             "appendfsync": "always",
             "save": '""',
+            "repl-diskless-sync-delay": "0",
             "maxmemory-policy": "noeviction",
             "logfile": str(directory / "redis.log"),
         } | {name.replace("_", "-"): value for name, value in settings.items()}
