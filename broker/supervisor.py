@@ -26,7 +26,7 @@ from typing import NoReturn
 import uvloop
 from aiohttp import web
 
-from broker.api.connections import SERVER_LOG
+from broker.api.connections import SERVER_LOG, short_paths
 from broker.app import CONNECTIONS, build
 from broker.audit import Trail
 from broker.clock import utc_now
@@ -272,12 +272,14 @@ async def _serve(supervisor: Supervisor, address: tuple[object, ...], started: i
         handle_signals=False,
     )
     await runner.setup()
+    server = _server(runner)
+    server.request_handler = short_paths(server.request_handler)
     family = socket.AF_INET6 if len(address) == 4 else socket.AF_INET
     site = web.SockSite(runner, _bind(family, address), ssl_context=tls_context(settings), backlog=_BACKLOG)
     await site.start()
     loop = asyncio.get_running_loop()
     connections = application[CONNECTIONS]
-    slow_heads = loop.create_task(connections.end_slow_heads(_server(runner)))
+    slow_heads = loop.create_task(connections.end_slow_heads(server))
     stop = asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, stop.set)
     reloads: set[asyncio.Task[object]] = set()

@@ -11,11 +11,15 @@ from collections.abc import Awaitable, Callable
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
+LONGEST_PATH = 4096
+"""Characters, percent-encoded: three for each byte of the longest key in S3 and a bucket's name; queries are longer."""
 HEAD_WITHIN = 10.0
 """Seconds from the connection to the end of the first request's head; later ones are bounded by the keep-alive time."""
 _LOOK_EVERY = 1.0
+_SERVER = "Sojourn"
 
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+_Outermost = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
 def _unquoted(record: logging.LogRecord) -> bool:
@@ -35,7 +39,20 @@ SERVER_LOG.addFilter(_unquoted)
 
 async def without_version(_request: web.Request, response: web.StreamResponse) -> None:
     """An `on_response_prepare`: the HTTP library would tell strangers its version, and Python's."""
-    response.headers["Server"] = "Sojourn"
+    response.headers["Server"] = _SERVER
+
+
+def short_paths(handler: _Outermost) -> _Outermost:
+    """`handler`, where the path is not too long; before the router, whose time grows with the square of the slashes."""
+
+    async def bounded(request: web.BaseRequest) -> web.StreamResponse:
+        if len(request.raw_path.partition("?")[0]) <= LONGEST_PATH:
+            return await handler(request)
+        response = web.Response(status=414, headers={"Server": _SERVER})
+        response.force_close()
+        return response
+
+    return bounded
 
 
 class Connections:

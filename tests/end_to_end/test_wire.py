@@ -146,7 +146,7 @@ def test_unknown_actions(gateway: Gateway, parameters: dict[str, str], message: 
 
 
 def test_no_action_no_signature_no_form(gateway: Gateway) -> None:
-    assert code(send(gateway, "POST", "/", b"Version=2011-06-15", FORM)[2]) == "MissingAction"
+    assert code(send(gateway, "POST", "/", b"Version=2011-06-15", FORM)[2]) == "ValidationError"
     status, _, body = send(gateway, "POST", "/", b"Action=GetCallerIdentity&Version=2011-06-15", FORM)
     assert (status, code(body)) == (403, "MissingAuthenticationToken")
     assert code(send(gateway, "POST", "/", b"{}", {"Content-Type": "application/json"})[2]) == "MalformedInput"
@@ -227,6 +227,12 @@ def test_every_other_path_gives_nothing_away(gateway: Gateway) -> None:
     for target in ("/nope", "/../etc/passwd", "/health", "//", "/.well-known/"):
         assert send(gateway, "GET", target)[0] in (400, 404)
     assert send(gateway, "DELETE", "/")[0] == 405
+
+
+def test_the_router_never_sees_a_path_of_thousands_of_slashes(gateway: Gateway) -> None:
+    assert send(gateway, "GET", "/" * 4096)[0] == 404
+    assert send(gateway, "GET", "/" * 4097)[0] == 414
+    assert code(send(gateway, "GET", f"/?{'/' * 8000}")[2]) == "ValidationError"
 
 
 def test_the_eks_form_of_a_presigned_url(gateway: Gateway) -> None:
