@@ -17,6 +17,9 @@ from broker.stores.server import Part
 Range = tuple[int, int]
 """First and last slot."""
 
+# Numbers tried for a tag; as many hash into every slot by a margin beyond chance.
+_TAGS = 1 << 20
+
 
 @dataclass(frozen=True, slots=True)
 class SlotMap:
@@ -36,10 +39,6 @@ class SlotMap:
         return mine == theirs
 
 
-# So many numbers hash into every slot, by a margin beyond chance.
-_TAGS = 1 << 20
-
-
 def slot_of(key: str) -> int:
     """The slot of a key."""
     return key_slot(key.encode())
@@ -48,8 +47,11 @@ def slot_of(key: str) -> int:
 def read(info: bytes, reply: Any, *, host: str, tls: bool) -> SlotMap:
     """The map in the replies to CLUSTER INFO and CLUSTER SHARDS (RESP2) of the node at `host`.
 
-    The node at `host`, which a node that does not know its own name
-    leaves out. Not for the event loop: tags are searched. Raises `StoreUnavailable` where it cannot be read."""
+    `host` stands in where the node does not know its own name. Not for the event loop: tags are searched.
+
+    Raises:
+        StoreUnavailable: it cannot be read, or the node knows of no slots.
+    """
     state = server.fields(info)
     try:
         shards = [_shard(_fields(shard), host, tls=tls) for shard in reply]
