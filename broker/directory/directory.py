@@ -6,7 +6,7 @@ a snapshot keeps it, whatever happens later. One load runs at a time.
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from operator import attrgetter
 from pathlib import Path
@@ -14,7 +14,7 @@ from pathlib import Path
 from broker.directory.files import load
 from broker.directory.model import Snapshot
 from broker.directory.reading import account_files
-from broker.settings import ConfigurationError, Overrides, Stamp
+from broker.settings import ConfigurationError, Overrides, Settings, Stamp
 
 POLL = timedelta(seconds=1)
 
@@ -85,7 +85,8 @@ class Directory:
             return Refused(error)
         old, new = self._snapshot.settings, snapshot.settings
         values = ((each, attrgetter(each)) for each in _AT_START)
-        return Reloaded(snapshot, tuple(each for each, value in values if value(old) != value(new)))
+        waiting = tuple(each for each, value in values if value(old) != value(new))
+        return Reloaded(replace(snapshot, settings=_in_force(old, new)), waiting)
 
     async def watch(self, interval: timedelta = POLL) -> None:
         """Reload whenever a file that took part, or the list of account files, has changed; runs until cancelled.
@@ -106,3 +107,11 @@ class Directory:
         except OSError:
             accounts = ()
         return {path: Stamp.of(path) for path in {*self._seen, *accounts}}
+
+
+def _in_force(old: Settings, new: Settings) -> Settings:
+    """`new`, with what takes effect at the start only as it was then: half of a change would serve nobody."""
+    values = {name: getattr(new, name) for name in type(new).model_fields}
+    values |= {name: getattr(old, name) for name in _AT_START if name in values}
+    values["keys"] = new.keys.model_copy(update={"rotate_every": old.keys.rotate_every})
+    return Settings.model_construct(**values)

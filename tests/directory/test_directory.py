@@ -32,8 +32,9 @@ def reports() -> Reports:
 def directory(write: Write, reports: Reports) -> Directory:
     path = write({"accounts/a.yaml": ACCOUNT, "accounts/secret": "hunter2222\n"})
     environ = {"KEY": "AKIAIOSFODNN7EXAMPLE"}
-    snapshot = load(path, environ=environ)
-    return Directory(path, snapshot, environ=environ, overrides=Overrides(port=9999), report=reports.append)
+    overrides = Overrides(port=9999)
+    snapshot = load(path, environ=environ, overrides=overrides)
+    return Directory(path, snapshot, environ=environ, overrides=overrides, report=reports.append)
 
 
 async def test_a_reload_puts_the_files_in_force(directory: Directory, tmp_path: Path, reports: Reports) -> None:
@@ -58,13 +59,24 @@ async def test_a_faulty_file_changes_nothing(directory: Directory, tmp_path: Pat
     assert reports == [result]
 
 
-async def test_what_needs_a_restart_is_said(directory: Directory, tmp_path: Path) -> None:
-    (tmp_path / "sojourn.yaml").write_text("server: {workers: 2}\nsts: {regions: [eu-west-1]}\n")
-    result = await directory.reload()
-    assert isinstance(result, Reloaded)
-    # The port given on the command line is in both, the first load had no flags.
-    assert result.restart_needed == ("server",)
-    assert result.snapshot.settings.server.port == 9999
+async def test_what_needs_a_restart_is_said_and_waits_for_it(directory: Directory, tmp_path: Path) -> None:
+    assert directory.snapshot.settings.public_url == "http://localhost:9999"
+    (tmp_path / "sojourn.yaml").write_text(
+        "server: {workers: 2, public_url: https://sts.acme.test, trusted_proxies: [10.0.0.0/8]}\n"
+        "sts: {regions: [eu-west-1]}\nkeys: {rotate_every: 60d}\n"
+    )
+    for _ in range(2):
+        result = await directory.reload()
+        assert isinstance(result, Reloaded)
+        assert result.restart_needed == ("server", "keys.rotate_every")
+    settings = directory.snapshot.settings
+    assert settings.sts.regions == ("eu-west-1",)
+    assert (settings.server.workers, settings.server.trusted_proxies, settings.server.port) == (1, (), 9999)
+    assert (settings.public_url, settings.saml_entity_id) == (
+        "http://localhost:9999",
+        "http://localhost:9999/saml/metadata",
+    )
+    assert (settings.keys.rotate_every, settings.state) == (timedelta(days=30), tmp_path / "state")
 
 
 async def test_master_keys_need_no_restart(directory: Directory, tmp_path: Path) -> None:
@@ -72,7 +84,8 @@ async def test_master_keys_need_no_restart(directory: Directory, tmp_path: Path)
     (tmp_path / "sojourn.yaml").write_text(f"keys: {{master: {key}}}\n")
     result = await directory.reload()
     assert isinstance(result, Reloaded)
-    assert result.restart_needed == ("server",)
+    assert result.restart_needed == ()
+    assert len(result.snapshot.settings.keys.master) == 1
     (tmp_path / "sojourn.yaml").write_text(f"keys: {{master: {key}, rotate_every: 60d}}\n")
     result = directory.reload_at_once()
     assert isinstance(result, Reloaded)
