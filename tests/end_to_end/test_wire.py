@@ -146,7 +146,7 @@ def test_unknown_actions(gateway: Gateway, parameters: dict[str, str], message: 
 
 
 def test_no_action_no_signature_no_form(gateway: Gateway) -> None:
-    assert code(send(gateway, "POST", "/", b"Version=2011-06-15", FORM)[2]) == "ValidationError"
+    assert code(send(gateway, "POST", "/", b"Version=2011-06-15", FORM)[2]) == "MissingAction"
     status, _, body = send(gateway, "POST", "/", b"Action=GetCallerIdentity&Version=2011-06-15", FORM)
     assert (status, code(body)) == (403, "MissingAuthenticationToken")
     assert code(send(gateway, "POST", "/", b"{}", {"Content-Type": "application/json"})[2]) == "MalformedInput"
