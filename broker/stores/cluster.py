@@ -159,7 +159,7 @@ class Cluster:
             maps = [end for end in nodes if isinstance(end, SlotMap)]
         if not maps:
             reasons = {text_of(end) for end in hosts if isinstance(end, BaseException)}
-            raise StoreUnavailable(f"no node of the cluster answers: {', '.join(sorted(reasons))}")
+            raise StoreUnavailable(f"no node of the cluster answers: {'; '.join(sorted(reasons))}")
         # Of equals the one that knows of most replicas: news of a role travels without an epoch.
         return max(maps, key=lambda each: (each.sound, each.epoch, sum(part.replicas for part in each.parts.values())))
 

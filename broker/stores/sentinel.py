@@ -88,7 +88,7 @@ class Sentinels(Alone):
         majority = len(ends) // 2 + 1
         if len(words) < majority:
             reasons = {text_of(end) for end in ends if isinstance(end, BaseException)}
-            raise _NoMajority(f"{len(words)} of {len(ends)} Sentinels answer: {', '.join(sorted(reasons))}")
+            raise _NoMajority(f"{len(words)} of {len(ends)} Sentinels answer: {'; '.join(sorted(reasons))}")
         latest = max(words, key=lambda word: word.epoch)
         same = [word for word in words if word.address == latest.address]
         if sum(word.down for word in same) >= majority:
