@@ -78,7 +78,7 @@ def accounts(metadata: str, *, idp_initiated: bool = True) -> dict[str, Any]:
 
 
 def gateway_of(
-    directory: Path, metadata: str, store: str, *, settings: Mapping[str, Any] | None = None, **options: Any
+    directory: Path, metadata: str, store: str | None, *, settings: Mapping[str, Any] | None = None, **options: Any
 ) -> Gateway:
     """A gateway that is not started yet."""
     write_configuration(directory, accounts(metadata, **options), settings)

@@ -435,3 +435,15 @@ class TestTokenExchange:
         kind = "urn:ietf:params:oauth:token-type:id_token"
         status, answer = self.exchange(gateway, "A" * 20_001, subject_token_type=kind)
         assert (status, answer["error"]) == (400, "invalid_request")
+
+
+def test_after_many_refusals_a_source_is_not_heard(tmp_path: Path, corporation: Corporation) -> None:
+    with running(gateway_of(tmp_path, corporation.idp.metadata(), None)) as gateway:
+        client = gateway.client()
+        for _ in range(100):
+            with refused("InvalidIdentityToken"):
+                assume(client, "deploy", "AAAA")
+        with refused("Throttling", "Wait a minute"):
+            assume(client, "deploy", corporation.response())
+        form = {"SAMLResponse": corporation.response()}
+        assert Person(gateway.url).post("/saml/acs", form).status == 429

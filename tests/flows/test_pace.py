@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest_asyncio
 
 from broker.clock import utc_now
-from broker.errors import Throttling
+from broker.errors import BrokerError, ExpiredIdentityToken, IDPCommunicationError, InvalidIdentityToken, Throttling
 from broker.flows.pace import Pace
 from broker.stores import open_store
 from broker.stores.contract import Store
@@ -58,3 +58,27 @@ async def test_the_next_minute_brings_another_share(store: Store) -> None:
     assert await admitted(pace, "203.0.113.1", "203.0.113.1") == [True, False]
     await asyncio.sleep(0.25)
     assert await admitted(pace, "203.0.113.1") == [True]
+
+
+async def heard(pace: Pace, address: str, verdict: BrokerError | None = None) -> str:
+    """What came of a proof."""
+    try:
+        async with pace.refusable(address):
+            if verdict is not None:
+                raise verdict
+    except BrokerError as error:
+        return error.code
+    return "heard"
+
+
+async def test_who_was_refused_too_often_is_not_heard(store: Store) -> None:
+    pace = Pace(store, fixed_key, most=1, most_refused=2, within=timedelta(milliseconds=300))
+    assert [await heard(pace, "203.0.113.1") for _ in range(3)] == ["heard"] * 3
+    assert await heard(pace, "203.0.113.1", IDPCommunicationError()) == "IDPCommunicationError"
+    for refusal in (InvalidIdentityToken(), ExpiredIdentityToken()):
+        assert await heard(pace, "203.0.113.1", refusal) == refusal.code
+    assert await heard(pace, "203.0.113.1") == "Throttling"
+    assert await heard(pace, "203.0.113.2") == "heard"
+    assert await admitted(pace, "203.0.113.1") == [True]
+    await asyncio.sleep(0.35)
+    assert await heard(pace, "203.0.113.1") == "heard"

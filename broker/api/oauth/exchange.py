@@ -163,13 +163,14 @@ async def _by_id_token(call: Call, _received: Received, request: Request, role_a
 
 async def _by_saml_response(call: Call, _received: Received, request: Request, role_arn: Arn) -> _Subject:
     """A Response in base64 or base64url, as it would be posted to /saml/acs. Its own session name is the session's."""
-    identities = await saml.verify_unsolicited(
-        call.services.saml,
-        call.snapshot,
-        _base64(request.subject_token),
-        account=role_arn.account,
-        allow_unsolicited=True,
-    )
+    async with call.services.pace.refusable(call.wire.source_ip):
+        identities = await saml.verify_unsolicited(
+            call.services.saml,
+            call.snapshot,
+            _base64(request.subject_token),
+            account=role_arn.account,
+            allow_unsolicited=True,
+        )
     provider_arn, identity = next(iter(identities.items()))
     for each, named in identities.items():
         if (str(role_arn), each) in named.roles:

@@ -26,15 +26,16 @@ async def receive(visit: Visit) -> Redirect:
         raise ValidationError("There is no SAMLResponse; sign-in begins at /saml/login.")
     ours = _OURS.fullmatch(visit.parameters.get("RelayState", ""))
     terminal: Terminal | None = None
-    if ours is not None:
-        away = await login.back(call.services, ours[1])
-        identities = await saml.verify_for_all(
-            call.services.saml, call.snapshot, away.provider_arn, response, in_response_to=away.request_id
-        )
-        browser, terminal = away.browser, away.terminal
-    else:
-        identities = await saml.verify_unsolicited(call.services.saml, call.snapshot, response)
-        browser = login.fingerprint(visit.known_browser())
+    async with call.services.pace.refusable(call.wire.source_ip):
+        if ours is not None:
+            away = await login.back(call.services, ours[1])
+            identities = await saml.verify_for_all(
+                call.services.saml, call.snapshot, away.provider_arn, response, in_response_to=away.request_id
+            )
+            browser, terminal = away.browser, away.terminal
+        else:
+            identities = await saml.verify_unsolicited(call.services.saml, call.snapshot, response)
+            browser = login.fingerprint(visit.known_browser())
     provider_arn, identity = next(iter(identities.items()))
     call.event.identity = federated_identity("SAMLUser", identity, provider_arn)
     call.event.parameters = {"principalArn": provider_arn, "solicited": ours is not None}

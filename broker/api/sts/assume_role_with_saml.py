@@ -37,13 +37,14 @@ async def run(call: Call, request: Request) -> Result:
     Whoever presents an assertion here gets the credentials himself, so one that answers no request misleads nobody.
     """
     role_arn, provider_arn = str(request.role_arn), str(request.principal_arn)
-    identity = await saml.verify(
-        call.services.saml,
-        call.snapshot,
-        provider_arn,
-        request.assertion,
-        allow_unsolicited=True,
-    )
+    async with call.services.pace.refusable(call.wire.source_ip):
+        identity = await saml.verify(
+            call.services.saml,
+            call.snapshot,
+            provider_arn,
+            request.assertion,
+            allow_unsolicited=True,
+        )
     call.event.identity = federated_identity("SAMLUser", identity, provider_arn)
     if (role_arn, provider_arn) not in identity.roles:
         raise AccessDenied(
