@@ -4,11 +4,15 @@ import importlib
 import sys
 
 BENCHMARKS = ("sts", "oidc", "authorize", "middleware", "logins", "stages", "policy")
+ON_REQUEST = ("failover",)
 
 
 def main() -> None:
     """Run, print, save."""
-    for name in sys.argv[1:] or BENCHMARKS:
+    names = sys.argv[1:] or BENCHMARKS
+    if unknown := {*names} - {*BENCHMARKS, *ON_REQUEST}:
+        sys.exit(f"no benchmark: {', '.join(sorted(unknown))}; there are {', '.join((*BENCHMARKS, *ON_REQUEST))}")
+    for name in names:
         table = importlib.import_module(f"benchmarks.{name}").run()
         print(table, flush=True)
         table.save(name)

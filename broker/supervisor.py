@@ -189,7 +189,7 @@ def reserve(host: str, port: int) -> socket.socket:
         return _bind(family, address)
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
-            raise CannotServe(f"port {port} on {host} is in use; choose another with --port") from error
+            raise CannotServe(f"port {port} on {host} is in use; choose another with --port or SOJOURN_PORT") from error
         raise CannotServe(f"cannot listen on {host} port {port}: {error.strerror}") from error
 
 
