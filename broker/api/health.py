@@ -7,7 +7,7 @@ from aiohttp import web
 
 from broker import telemetry
 from broker.sessions.keyring import Keyring
-from broker.stores.contract import StoreUnavailable
+from broker.stores.contract import StoreMisconfigured, StoreUnavailable
 
 
 class Health:
@@ -26,12 +26,17 @@ class Health:
         return web.json_response({"status": "live"})
 
     async def ready(self, _request: web.Request) -> web.Response:
-        """200 while sessions can be minted and verified, else 503 with every reason."""
+        """200 while sessions can be minted and verified, else 503 with every reason.
+
+        Strangers may ask, too: what went wrong on the way to the store, hosts and all, is for the log.
+        """
         reasons = []
         try:
             await self._ping()
-        except StoreUnavailable as error:
+        except StoreMisconfigured as error:
             reasons.append(f"store: {error}")
+        except StoreUnavailable:
+            reasons.append("store: it is unavailable; the log says why")
         if self._keyring.problem is not None:
             reasons.append(f"keys: {self._keyring.problem}")
         reasons += (f"keys: {problem}" for problem in self._problems())

@@ -176,9 +176,9 @@ class Keyring:
         while True:
             try:
                 await self.refresh()
-            except StoreUnavailable as error:
+            except StoreUnavailable:
                 if not self._keys:
-                    self._problem = f"the signing keys cannot be read: {error}"
+                    self._problem = "the signing keys cannot be read from the store"
             await asyncio.sleep(REFRESH_EVERY.total_seconds())
 
     async def _adopt(self, raw: bytes | None) -> list[KeyRecord] | None:

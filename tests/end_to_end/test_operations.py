@@ -266,7 +266,11 @@ class TestStoreDown:
         with running(gateway, ready=False):
             status, body = get(gateway, "/health/ready")
             assert status == 503
-            assert json.loads(body)["reasons"]
+            assert json.loads(body)["reasons"] == [
+                "store: it is unavailable; the log says why",
+                "keys: the signing keys cannot be read from the store",
+            ]
+            assert f"127.0.0.1:{server.port}" in gateway.log
             begun = time.monotonic()
             with refused("ServiceUnavailable"):
                 assume(gateway)
