@@ -26,6 +26,7 @@ MAXIMUM_CHARACTERS = 10_240
 _PURPOSE = "authorization message"
 _BOUND_TO = b"2"
 _MAXIMUM_BYTES = 1 << 20
+_MOST_KEYS = 200  # of the request; a token may have a thousand claims, and what policies name is in the explanation
 _OF_BOTH = frozenset({"decision", "because", "gates", "lacking", "missingContext"})
 """What the explanation says of all policies together."""
 _OWNERS_KEYS = ("aws:resourcetag/", "iam:resourcetag/")
@@ -63,7 +64,7 @@ class Denials:
         caller = request.principal.account
         owner = request.resource_account or caller
         sides = {
-            each: _side(request, explanation, callers=each == caller, owners=each == owner) for each in (caller, owner)
+            each: _side(request, explanation, callers=each == caller, owners=each == owner) for each in {caller, owner}
         }
         if note is not None:
             sides[owner]["note"] = note
@@ -92,7 +93,7 @@ def _side(request: Request, explanation: Explanation, *, callers: bool, owners: 
     policies = [each for each in explanation.policies if together or each.kind.names_principals is owners]
     matched = [(policy, trace) for policy in policies for trace in policy.statements if trace.matched]
     context = request.context
-    names = [name for key, name in context.names.items() if owners or not key.startswith(_OWNERS_KEYS)]
+    names = [name for key, name in context.names.items() if owners or not key.startswith(_OWNERS_KEYS)][:_MOST_KEYS]
     told = explanation if together else replace(explanation, policies=tuple(policies))
     return {
         "allowed": explanation.decision.allowed,
