@@ -13,6 +13,7 @@ from urllib.parse import urlencode
 
 import click
 
+from broker.arn import Arn
 from broker.cli import password
 from broker.cli.client import endpoint_option, post, require_address
 from broker.cli.credentials import format_options, shared_credentials_file, show, write_profile
@@ -21,9 +22,32 @@ from broker.cli.loopback import Listener
 _WITHIN_SECONDS = 15 * 60.0
 
 
+def _provider(_context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    kind = f"{parameter.opts[0].removeprefix('--')}-provider"
+    try:
+        named = value is None or Arn.parse(value).resource_type == kind
+    except ValueError:
+        named = False
+    if not named:
+        raise click.BadParameter(f"name the provider by its ARN, such as arn:aws:iam::111122223333:{kind}/corp")
+    return value
+
+
 @click.command()
-@click.option("--saml", "saml_provider", metavar="PROVIDER_ARN", help="Sign in at this SAML identity provider.")
-@click.option("--ldap", "ldap_provider", metavar="PROVIDER_ARN", help="Sign in with a password of this directory.")
+@click.option(
+    "--saml",
+    "saml_provider",
+    metavar="PROVIDER_ARN",
+    callback=_provider,
+    help="Sign in at this SAML identity provider.",
+)
+@click.option(
+    "--ldap",
+    "ldap_provider",
+    metavar="PROVIDER_ARN",
+    callback=_provider,
+    help="Sign in with a password of this directory.",
+)
 @click.option("--role", metavar="ROLE_ARN", help="With --ldap: the role; else you choose.")
 @click.option("--serial-number", metavar="DEVICE_ARN", help="With --ldap: ask for a code of this MFA device.")
 @endpoint_option

@@ -68,12 +68,16 @@ def test_a_line_break_in_a_variable_is_told_and_the_variable_is_not(name: str) -
     assert (status, "such as a line break" in said, "precious" in said) == (1, True, False)
 
 
-@pytest.mark.parametrize(
-    "words", ["assume arn:aws:iam::444455556666:role/deploy --external-id", "login --no-browser --saml"]
-)
+@pytest.mark.parametrize("words", ["assume arn:aws:iam::444455556666:role/deploy --external-id", "whoami --endpoint"])
 def test_an_argument_that_is_no_text(words: str) -> None:
     status, said = run(f"{words} \"$(printf 'a\\377')\"", KEYS)
     assert (status, "is no utf-8 text" in said) == (2, True)
+
+
+@pytest.mark.parametrize("words", ["--saml corp", "--ldap corp", "--saml arn:aws:iam::111122223333:ldap-provider/corp"])
+def test_a_sign_in_names_a_provider_of_its_kind(words: str) -> None:
+    status, said = run(f"login {words}")
+    assert (status, "name the provider by its ARN" in said) == (2, True)
 
 
 def test_output_that_cannot_be_written() -> None:
