@@ -40,7 +40,9 @@ Find = Callable[[str], LocalUser | None]
 class PasswordHashes:
     """Makes and checks hashes in threads, shared by all who need it."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, seconds: float = _SECONDS) -> None:
+        """`seconds`: that one hash may take, waiting for its turn included."""
+        self._seconds = seconds
         self._pool = Pool("argon2", threads=_THREADS, waiting=_WAITING)
 
     async def make(self, password: str) -> str:
@@ -48,7 +50,7 @@ class PasswordHashes:
         octets = _octets(password)
         if octets is None:
             raise ValueError(f"a password has 1 to {_MOST_PASSWORD_BYTES} bytes of UTF-8 and no null character")
-        return await self._pool.run(lambda: _HASHER.hash(octets), seconds=_SECONDS)
+        return await self._pool.run(lambda: _HASHER.hash(octets), seconds=self._seconds)
 
     async def matches(self, password: str, encoded: str | None) -> bool:
         """Whether it is the password, and never where `encoded` is None; that takes as long as a wrong password.
@@ -58,7 +60,8 @@ class PasswordHashes:
         octets = _octets(password)
         known = encoded is not None and octets is not None
         return await self._pool.run(
-            lambda: _matches(octets or b"", encoded if encoded is not None else _dummy()) and known, seconds=_SECONDS
+            lambda: _matches(octets or b"", encoded if encoded is not None else _dummy()) and known,
+            seconds=self._seconds,
         )
 
     def close(self) -> None:

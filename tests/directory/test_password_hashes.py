@@ -45,7 +45,7 @@ def warnings(snapshot: Load, hashed: str) -> list[tuple[int, str]]:
 )
 async def test_costs(snapshot: Load, cost: tuple[int, int, int], said: str | None) -> None:
     assert warnings(snapshot, encoded(*cost)) == ([(5, said)] if said is not None else [])
-    hashes = PasswordHashes()
+    hashes = PasswordHashes(seconds=60)
     user = LocalUser(subject="AIDA1", username="alice", password_hash=encoded(*cost))
     local = PasswordProvider("issuer", {"alice": user}.get, hashes, now=Clock())
     with pytest.raises(ProviderUnavailable if said == DEAR else ProofRejected):

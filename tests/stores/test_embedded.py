@@ -71,6 +71,7 @@ async def test_a_killed_server_is_noticed_restarted_and_has_its_data(server: Emb
     store = opened(server.url)
     for number in range(200):
         await store.put(f"k{number}", b"v%d" % number, ttl=MINUTE)
+    await store.durable()
     assert server.poll() is None
     assert server.pid is not None
     os.kill(server.pid, signal.SIGKILL)
