@@ -68,7 +68,9 @@ def test_a_line_break_in_a_variable_is_told_and_the_variable_is_not(name: str) -
     assert (status, "such as a line break" in said, "precious" in said) == (1, True, False)
 
 
-@pytest.mark.parametrize("words", ["assume arn:aws:iam::444455556666:role/deploy --external-id", "whoami --endpoint"])
+@pytest.mark.parametrize(
+    "words", ["assume arn:aws:iam::444455556666:role/deploy --external-id", "sessions list --source-identity"]
+)
 def test_an_argument_that_is_no_text(words: str) -> None:
     status, said = run(f"{words} \"$(printf 'a\\377')\"", KEYS)
     assert (status, "is no utf-8 text" in said) == (2, True)
