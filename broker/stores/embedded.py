@@ -231,7 +231,7 @@ def _lock(directory: Path) -> int:
                 os.close(descriptor)
                 raise EmbeddedServerFailed(
                     f"{directory} is in use by the embedded server of another gateway: stop that one, "
-                    "or give this one a state directory of its own"
+                    "or give this one a state directory of its own (--state)"
                 ) from None
             time.sleep(0.02)
         else:
