@@ -48,6 +48,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "broker.clock",
         "broker.errors",
         "broker.ids",
+        "broker.policy.context",
         "broker.sealing",
         "broker.stores.contract",
     },

@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 import msgspec
 
+from broker.policy.context import fold
+
 MAXIMUM_LIFETIME = timedelta(hours=36)
 """The longest any session lives (GetSessionToken, GetFederationToken: 129,600 seconds)."""
 
@@ -100,8 +102,8 @@ class Minted(NamedTuple):
 def merged_tags(*layers: Mapping[str, str]) -> dict[str, str]:
     """Tags where later layers override earlier ones; keys are compared without case, the later spelling stays.
 
-    No letter from elsewhere (the Kelvin sign) stands for an ASCII one, as none does in conditions: whoever may pass
-    some tag could else take another one away.
+    They are the same where conditions take them for the same. So no letter from elsewhere (the Kelvin sign) stands for
+    an ASCII one: whoever may pass some tag could else take another one away.
     """
     present = [layer for layer in layers if layer]
     if len(present) < 2:
@@ -109,5 +111,5 @@ def merged_tags(*layers: Mapping[str, str]) -> dict[str, str]:
     merged: dict[str, tuple[str, str]] = {}
     for layer in present:
         for key, value in layer.items():
-            merged[key.lower() if key.isascii() else key] = (key, value)
+            merged[fold(key)] = (key, value)
     return dict(merged.values())

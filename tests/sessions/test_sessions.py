@@ -125,6 +125,7 @@ def test_records_say_no_secret_when_printed(grant: MakeGrant) -> None:
 
 def test_later_tags_override_without_case() -> None:
     assert merged_tags({"Team": "a", "x": "1"}, {"team": "b"}) == {"team": "b", "x": "1"}
+    assert merged_tags({"\u00c9quipe": "a"}, {"\u00e9quipe": "b"}) == {"\u00e9quipe": "b"}
 
 
 def test_a_tag_does_not_take_away_one_that_only_looks_like_it() -> None:
