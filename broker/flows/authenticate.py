@@ -7,6 +7,7 @@ one does: its signature is checked against a secret that nobody has.
 import secrets
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from broker.clock import Now
 from broker.directory.model import Snapshot
@@ -32,6 +33,19 @@ from broker.sigv4 import (
 from broker.sigv4.signature import payload_hash
 
 _NOBODYS_SECRET = secrets.token_urlsafe(30)
+
+
+class _Shown(NamedTuple):
+    """A request with the signature that it presents, and the rules by which that is to be read."""
+
+    request: HttpRequest
+    presented: PresentedSignature
+    payload_sha256: str
+    rules: Rules
+
+    def signed_with(self, key: bytes) -> bool:
+        """Whether `key` made the signature."""
+        return matches(self.request, self.presented, self.payload_sha256, key, self.rules)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +78,7 @@ class Authenticator:
         noted(presented)
         check_time(presented, self.now())
         check_scope(presented, services=services, regions=snapshot.settings.sts.regions)
-        return await self._by_key(request, presented, payload_sha256, snapshot, AWS)
+        return await self._by_key(_Shown(request, presented, payload_sha256, AWS), snapshot)
 
     async def verify_for_others(
         self,
@@ -97,20 +111,13 @@ class Authenticator:
                 "There were headers present in the request which were not signed: " + ", ".join(sorted(unsigned)[:10])
             )
         rules = S3 if presented.service == "s3" else AWS
-        caller = await self._by_key(request, presented, payload_sha256, snapshot, rules)
+        caller = await self._by_key(_Shown(request, presented, payload_sha256, rules), snapshot)
         return caller, payload_hash(presented, payload_sha256, rules) == payload_sha256
 
-    async def _by_key(
-        self,
-        request: HttpRequest,
-        presented: PresentedSignature,
-        payload_sha256: str,
-        snapshot: Snapshot,
-        rules: Rules,
-    ) -> Caller:
-        if presented.access_key_id.startswith(TEMPORARY):
-            return await self._by_session(request, presented, payload_sha256, snapshot, rules)
-        return self._by_long_term_key(request, presented, payload_sha256, snapshot, rules)
+    async def _by_key(self, shown: _Shown, snapshot: Snapshot) -> Caller:
+        if shown.presented.access_key_id.startswith(TEMPORARY):
+            return await self._by_session(shown, snapshot)
+        return self._by_long_term_key(shown, snapshot)
 
     async def bearer(self, presented: str, snapshot: Snapshot) -> Caller:
         """The holder of a bearer session token; one that is bound to signatures proves nothing here.
@@ -122,68 +129,52 @@ class Authenticator:
         key_id = unverified_key_id(presented)
         if key_id is None:
             raise InvalidClientTokenId
-        session = await self.sessions.load(key_id)
-        if session is None:
-            if self.sessions.expired(key_id, presented):
-                raise ExpiredToken
-            raise InvalidClientTokenId
-        if not self.sessions.holds(session, presented) or session.use is not TokenUse.BEARER:
-            raise InvalidClientTokenId
+        session = await self._session(key_id, presented, TokenUse.BEARER)
         caller = caller_of(snapshot, session)
         if caller is None:
             raise InvalidClientTokenId
         self.sessions.usage.note(session)
         return caller
 
-    def _by_long_term_key(
-        self,
-        request: HttpRequest,
-        presented: PresentedSignature,
-        payload_sha256: str,
-        snapshot: Snapshot,
-        rules: Rules,
-    ) -> Caller:
+    def _by_long_term_key(self, shown: _Shown, snapshot: Snapshot) -> Caller:
+        presented = shown.presented
         key = snapshot.access_key(presented.access_key_id)
         user = snapshot.user(key.user_arn) if key is not None else None
         if key is None or user is None or not key.active:
             nobodys = signing_key(_NOBODYS_SECRET, presented.date, presented.region, presented.service)
-            matches(request, presented, payload_sha256, nobodys, rules)
+            shown.signed_with(nobodys)
             raise InvalidClientTokenId
-        self._require_match(request, presented, payload_sha256, key.secret, rules)
+        self._require_match(shown, key.secret)
         if presented.session_token is not None:
             raise InvalidClientTokenId
         return user_caller(snapshot, user, key.access_key_id)
 
-    async def _by_session(
-        self,
-        request: HttpRequest,
-        presented: PresentedSignature,
-        payload_sha256: str,
-        snapshot: Snapshot,
-        rules: Rules,
-    ) -> Caller:
-        key_id, session_token = presented.access_key_id, presented.session_token
+    async def _by_session(self, shown: _Shown, snapshot: Snapshot) -> Caller:
+        key_id, session_token = shown.presented.access_key_id, shown.presented.session_token
         if session_token is None:
             raise InvalidClientTokenId
-        session = await self.sessions.load(key_id)
-        if session is None:
-            if self.sessions.expired(key_id, session_token):
-                raise ExpiredToken
-            raise InvalidClientTokenId
+        session = await self._session(key_id, session_token, TokenUse.SIGV4)
         secret = self.sessions.signing_secret(session)
-        if not self.sessions.holds(session, session_token) or secret is None or session.use is not TokenUse.SIGV4:
-            raise InvalidClientTokenId
         caller = caller_of(snapshot, session)
-        if caller is None:
+        if secret is None or caller is None:
             raise InvalidClientTokenId
-        self._require_match(request, presented, payload_sha256, secret, rules)
+        self._require_match(shown, secret)
         self.sessions.usage.note(session)
         return caller
 
-    def _require_match(
-        self, request: HttpRequest, presented: PresentedSignature, payload_sha256: str, secret: str, rules: Rules
-    ) -> None:
-        if not matches(request, presented, payload_sha256, self.signing_keys.derive(secret, presented), rules):
+    async def _session(self, key_id: str, token: str, use: TokenUse) -> Session:
+        """The living session whose token this is, for this use."""
+        session = await self.sessions.load(key_id)
+        if session is None:
+            if self.sessions.expired(key_id, token):
+                raise ExpiredToken
+            raise InvalidClientTokenId
+        if not self.sessions.holds(session, token) or session.use is not use:
+            raise InvalidClientTokenId
+        return session
+
+    def _require_match(self, shown: _Shown, secret: str) -> None:
+        if not shown.signed_with(self.signing_keys.derive(secret, shown.presented)):
             raise SignatureDoesNotMatch
 
 
