@@ -58,8 +58,25 @@ class CannotServe(Exception):
 
 @dataclass(slots=True)
 class _Worker:
-    pid: int
+    """`pid`: None for one that did not come up."""
+
+    pid: int | None
     started: float
+
+    @property
+    def lives(self) -> bool:
+        if self.pid is None:
+            return False
+        try:
+            return os.waitpid(self.pid, os.WNOHANG)[0] == 0
+        except ChildProcessError:
+            return False
+
+    def tell(self, number: signal.Signals) -> None:
+        """Send it a signal, where it lives."""
+        if self.pid is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, number)
 
 
 @dataclass(slots=True)
@@ -117,7 +134,7 @@ class Supervisor:
                 return 0
             if number == signal.SIGHUP:
                 for worker in self._workers:
-                    os.kill(worker.pid, signal.SIGHUP)
+                    worker.tell(signal.SIGHUP)
             self._revive(reserved)
             if self._embedded is not None and self._embedded.poll() is not None:
                 log.error("the embedded store ended; starting it again")
@@ -128,13 +145,21 @@ class Supervisor:
 
     def _revive(self, reserved: socket.socket) -> None:
         for position, worker in enumerate(self._workers):
-            if _running(worker.pid):
+            if worker.lives:
                 continue
-            log.error("worker %d ended; starting another", worker.pid)
+            if worker.pid is not None:
+                log.error("worker %d ended; starting another", worker.pid)
             if time.monotonic() - worker.started < 1:
                 time.sleep(1)
             self.directory.reload_at_once()  # what the other workers have in force by now, its master keys above all
-            self._workers[position] = self._start_worker(reserved)
+            try:
+                self._workers[position] = self._start_worker(reserved)
+            except CannotServe as error:
+                # Files that are read at the start may be broken at the moment, as the others' were not.
+                self._workers[position] = _Worker(None, time.monotonic())
+                if not any(each.lives for each in self._workers):
+                    raise
+                log.error("%s; the others serve on", error)
 
     def _start_worker(self, reserved: socket.socket) -> _Worker:
         """Fork a worker and wait until it listens."""
@@ -159,21 +184,13 @@ class Supervisor:
 
     def _stop_workers(self) -> None:
         for worker in self._workers:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(worker.pid, signal.SIGTERM)
+            worker.tell(signal.SIGTERM)
         deadline = time.monotonic() + DRAIN + 5
         for worker in self._workers:
-            while _running(worker.pid):
+            while worker.lives:
                 if time.monotonic() > deadline:
-                    os.kill(worker.pid, signal.SIGKILL)
+                    worker.tell(signal.SIGKILL)
                 time.sleep(0.01)
-
-
-def _running(pid: int) -> bool:
-    try:
-        return os.waitpid(pid, os.WNOHANG)[0] == 0
-    except ChildProcessError:
-        return False
 
 
 def reserve(host: str, port: int) -> socket.socket:

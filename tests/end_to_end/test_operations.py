@@ -9,6 +9,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ import redis as redis_client
 from botocore.exceptions import ClientError
 
 from tests.end_to_end.refusals import refused
+from tests.end_to_end.test_tls import certificate
 from tests.end_to_end.world import ACCOUNTS, ALICE, DEV, PROD, role_arn
 from tests.fakes.redis import RedisServer
 from tests.gateway import SOJOURN, Gateway, clean_environment, running, write_configuration
@@ -113,6 +115,33 @@ def test_two_workers_share_one_embedded_server(tmp_path: Path) -> None:
             time.sleep(0.05)
         for _ in range(10):
             assume(gateway)
+
+
+def test_a_worker_that_cannot_start_again_does_not_end_the_others(tmp_path: Path, redis: RedisServer) -> None:
+    """Its private key is exchanged just then: the configuration is refused, the one before stays in force."""
+    public, private = certificate(tmp_path)
+    tls = {"certificate": public.name, "private_key": private.name}
+    write_configuration(tmp_path, ACCOUNTS, {"server": {"tls": tls}})
+    with running(Gateway(tmp_path, store=redis.url, workers=2, authority=public)) as gateway:
+        assert gateway.process is not None
+        parent = gateway.process.pid
+
+        def until(true: Callable[[], bool]) -> None:
+            deadline = time.monotonic() + 10
+            while not true():
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+
+        until(lambda: len(children(parent)["sojourn"]) == 2)
+        killed, other = children(parent)["sojourn"]
+        key = private.read_bytes()
+        private.write_bytes(b"")
+        os.kill(killed, signal.SIGKILL)
+        until(lambda: "the others serve on" in gateway.log)
+        assert gateway.client(credentials=ALICE).get_caller_identity()["Account"] == DEV
+        private.write_bytes(key)
+        until(lambda: len(children(parent)["sojourn"]) == 2)
+        assert other in children(parent)["sojourn"]
 
 
 def test_a_session_ends_with_its_record_and_with_its_time(tmp_path: Path, redis: RedisServer) -> None:
