@@ -15,6 +15,7 @@ from broker.directory.managed import built_in, root_tasks
 from broker.directory.model import Snapshot
 from broker.directory.password_hashes import password_warnings
 from broker.directory.reading import AccountReader, DeclaredAccount, account_files
+from broker.directory.tagging import tagging_warnings
 from broker.settings import ConfigurationError, Fault, Overrides
 from broker.settings.loading import FILE, load_settings
 from broker.settings.sources import Sources
@@ -79,6 +80,7 @@ def _load(
     if loaded is None or faults:
         raise ConfigurationError(faults, warnings, sources.stamps)
     warnings += principal_warnings(reader.accounts, accounts)
+    warnings += tagging_warnings(reader.accounts, accounts)
     warnings += password_warnings(reader.accounts)
     warnings += unreachable_providers(reader.accounts, loaded.settings)
     if not accounts:

@@ -295,6 +295,42 @@ Roles:
     assert lines == ([(11, f"nobody is {value} in this configuration")] if warned else [])
 
 
+@pytest.mark.parametrize(
+    ("tags", "allowed", "warned"),
+    [
+        ("{Department: departmentNumber}", "Action: sts:AssumeRoleWithLDAPIdentity", True),
+        ("{Department: departmentNumber}", "Action: [sts:AssumeRoleWithLDAPIdentity, sts:TagSession]", False),
+        ("{Department: departmentNumber}", "Action: 'sts:*'", False),
+        ("{}", "Action: sts:AssumeRoleWithLDAPIdentity", False),
+        ("{Department: departmentNumber}", "Action: sts:TagSession", False),
+    ],
+)
+def test_roles_that_shut_out_who_has_session_tags_are_warned_about(
+    snapshot: Load, tags: str, allowed: str, warned: bool
+) -> None:
+    corp = "arn:aws:iam::111122223333:ldap-provider/corp"
+    loaded = snapshot(
+        {
+            "accounts/a.yaml": f"""
+Account: "111122223333"
+LDAPProviders:
+  - {{Name: corp, Urls: ["ldap://127.0.0.1"], UserSearchBase: dc=test, SessionTags: {tags}}}
+Roles:
+  - RoleName: r
+    AssumeRolePolicyDocument:
+      Version: "2012-10-17"
+      Statement:
+        - Effect: Allow
+          {allowed}
+          Principal: {{Federated: {corp}}}
+          Condition: {{StringLike: {{"ldap:username": "a*"}}}}
+"""
+        }
+    )
+    lines = [(warning.line, warning.message) for warning in loaded.warnings]
+    assert lines == ([(7, f"{corp} makes session tags: allow it sts:TagSession as well")] if warned else [])
+
+
 def test_thumbprints_are_known_and_said_to_be_unused(snapshot: Load) -> None:
     loaded = snapshot(
         {
