@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
+from mmap import mmap
 from pathlib import Path
 from typing import Any
 
@@ -45,12 +46,16 @@ def _finish(batch: Sequence[_Waiting], failure: AuditUnavailable | None) -> None
 
 
 class Trail:
-    """Appends events to a file, or to standard output where `path` is None. One instance a process."""
+    """Appends events to a file, or to standard output where `path` is None. One instance a process.
 
-    def __init__(self, path: Path | None) -> None:
+    `torn`: a byte that all processes share which write to one pipe; other than 0 where its last line has no end yet.
+    """
+
+    def __init__(self, path: Path | None, torn: mmap | None = None) -> None:
         self._path = path
         self._descriptor: int | None = None
-        self._torn = False
+        self._torn = bytearray(1)
+        self._torn_in_pipe = torn if torn is not None else self._torn
         self._waiting: list[_Waiting] = []
         self._flushing = False
         self._late: asyncio.TimerHandle
@@ -106,15 +111,19 @@ class Trail:
             self._flushing = False
 
     def _append(self, lines: Sequence[bytes]) -> None:
-        """Runs in the writing thread. A line that was cut short is ended before the next, so that both stay lines."""
+        """Runs in the writing thread. A line that was cut short is ended before the next, so that both stay lines.
+
+        In a pipe it may be another worker's, which was killed in the middle of it.
+        """
         descriptor, regular = self._open()
+        torn = self._torn if regular else self._torn_in_pipe
         with contextlib.nullcontext() if regular else _alone(descriptor):
             for chunk in [b"".join(lines)] if regular else lines:
-                rest = memoryview(b"\n" + chunk if self._torn else chunk)
+                rest = memoryview(b"\n" + chunk if torn[0] else chunk)
                 while rest:
-                    self._torn = True
+                    torn[0] = 1
                     rest = rest[os.write(descriptor, rest) :]
-                self._torn = False
+                torn[0] = 0
 
     def _open(self) -> tuple[int, bool]:
         if self._path is None:

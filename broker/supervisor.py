@@ -20,6 +20,8 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
+from mmap import mmap
 from pathlib import Path
 from typing import NoReturn
 
@@ -87,6 +89,8 @@ class Supervisor:
     masters: MasterKeys
     audit_path: Path | None
     ready: Callable[[], None]
+    torn: mmap = field(default_factory=partial(mmap, -1, 1))
+    """What the workers' audit trails share."""
     _workers: list[_Worker] = field(default_factory=list)
     _embedded: EmbeddedServer | None = None
     _stopping: bool = False
@@ -276,7 +280,7 @@ async def _serve(supervisor: Supervisor, address: tuple[object, ...], started: i
         directory,
         supervisor.open_store(),
         supervisor.masters,
-        Trail(supervisor.audit_path),
+        Trail(supervisor.audit_path, supervisor.torn),
         now=utc_now,
         random=secrets.token_bytes,
     )

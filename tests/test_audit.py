@@ -3,9 +3,11 @@
 import asyncio
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections import Counter
+from mmap import mmap
 from pathlib import Path
 
 import pytest
@@ -94,6 +96,32 @@ def test_long_lines_of_several_workers_do_not_mix_in_a_pipe() -> None:
         written = [json.loads(line)["worker"] for line in pipe]
     assert [worker.wait(10) for worker in workers] == [0, 0, 0]
     assert Counter(written) == {"0": 20, "1": 20, "2": 20}
+
+
+def _writing(text: str, pipe: int, torn: mmap) -> int:
+    """A worker that writes one event to its standard output, which is the pipe."""
+    worker = os.fork()
+    if worker == 0:
+        os.dup2(pipe, 1)
+        asyncio.run(Trail(None, torn).write({"text": text}))
+        os._exit(0)
+    return worker
+
+
+def test_a_line_in_a_pipe_whose_worker_was_killed_is_ended_by_the_next() -> None:
+    read, write = os.pipe()
+    torn = mmap(-1, 1)
+    killed = _writing("x" * 1_000_000, write, torn)
+    assert os.read(read, 10) == b'{"text":"x'
+    os.kill(killed, signal.SIGKILL)
+    os.waitpid(killed, 0)
+    workers = [_writing(text, write, torn) for text in ("a", "b")]
+    os.close(write)
+    with os.fdopen(read, "rb") as pipe:
+        fragment, *lines = pipe.read().splitlines()
+    assert set(fragment) == {ord("x")}
+    assert sorted(json.loads(line)["text"] for line in lines) == ["a", "b"]
+    assert [os.waitpid(worker, 0)[1] for worker in workers] == [0, 0]
 
 
 def test_what_callers_write_is_cleaned() -> None:
