@@ -99,6 +99,13 @@ def account(*providers: dict[str, Any]) -> dict[str, Any]:
             ),
             role("people", named({"StringLike": {"ldap:dn": f"uid=*,{PEOPLE}"}} | is_user("alice", "bob", "user1"))),
             role("just-bob", named(is_user("bob"))),
+            role(
+                "under-own-name",
+                named(
+                    {"StringEquals": is_user("user7")["StringEquals"] | {"sts:RoleSessionName": "${ldap:username}"}}
+                    | {"StringEqualsIfExists": {"sts:SourceIdentity": "${ldap:username}"}}
+                ),
+            ),
             role("with-code", named(WITH_CODE | FRESH_CODE | is_user("alice"))),
             role(
                 "without-code",

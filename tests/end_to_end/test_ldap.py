@@ -144,6 +144,15 @@ def test_groups_allow_and_deny(gateway: Gateway) -> None:
         sign_in(gateway, "bob", RoleArn=arn("engineers"))
 
 
+def test_a_trust_policy_binds_the_session_to_the_user(gateway: Gateway) -> None:
+    role = arn("under-own-name")
+    assert sign_in(gateway, "user7", "password7", RoleArn=role)["Arn"].endswith("/user7")
+    assert sign_in(gateway, "user7", "password7", RoleArn=role, SourceIdentity="user7")["SourceIdentity"] == "user7"
+    for other in ({"RoleSessionName": "alice"}, {"SourceIdentity": "alice"}):
+        with pytest.raises(Refusal, match="403 AccessDenied"):
+            sign_in(gateway, "user7", "password7", RoleArn=role, **other)
+
+
 def test_mapped_attributes_are_session_tags_that_nobody_overrides(gateway: Gateway) -> None:
     found = sign_in(gateway, "alice", RoleArn=arn("department"))
     tags = _claims(found["SessionToken"])["principal_tags"]
