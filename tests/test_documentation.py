@@ -48,12 +48,6 @@ def test_links_lead_somewhere(page: Path) -> None:
         assert not anchor or anchor in anchors(target), link
 
 
-@pages
-def test_lines_end_in_time(page: Path) -> None:
-    lines = [line for line in prose(page).splitlines() if not line.startswith(("|", "    "))]
-    assert [line for line in lines if len(line) > 120] == []
-
-
 def test_every_page_can_be_reached_from_the_first() -> None:
     found, waiting = set[Path](), [ROOT / "README.md"]
     while waiting:
