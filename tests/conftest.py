@@ -4,6 +4,10 @@ import gc
 from collections.abc import Generator
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+settings.register_profile("sojourn", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("sojourn")  # a busy machine is no fault
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

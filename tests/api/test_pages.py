@@ -66,4 +66,4 @@ def test_a_browser_is_known_by_one_cookie(cookies: str, found: str | None) -> No
 def test_odd_cookies_take_no_time(odd: str) -> None:
     started = time.process_time()
     assert secret_of(odd * (16_384 // len(odd)), "sojourn") is None
-    assert time.process_time() - started < 0.005
+    assert time.process_time() - started < 0.02

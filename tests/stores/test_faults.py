@@ -82,7 +82,7 @@ async def test_while_the_server_stands_still_callers_fail_at_once(redis: RedisSe
         start = time.monotonic()
         with pytest.raises(StoreUnavailable):
             await store.get("k")
-        assert time.monotonic() - start < 0.5
+        assert time.monotonic() - start < 0.9
         await asyncio.sleep(0.1)
     redis.resume()
     assert await recovery(store) < 3
@@ -249,7 +249,7 @@ async def test_a_slow_network_costs_one_round_trip_each(redis: RedisServer, open
         await asyncio.sleep(0.1)
         await store.add("k", b"v", indexes=[_entry()])  # does not wait for the first one's reply
         await first
-        assert time.monotonic() - start < 0.6
+        assert time.monotonic() - start < 0.75
 
 
 async def test_after_close_every_verb_is_refused(redis: RedisServer, opened: OpenStore) -> None:

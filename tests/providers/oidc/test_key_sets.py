@@ -214,7 +214,7 @@ async def test_an_issuer_that_hangs_at_first_use_is_waited_for_within_bounds(
         *(provider.verify(IdToken(issuer.token())) for _ in range(20)), return_exceptions=True
     )
     assert all(isinstance(outcome, ProviderUnavailable) for outcome in outcomes)
-    assert time.perf_counter() - started < BRIEF.timeout + 0.3
+    assert time.perf_counter() - started < BRIEF.timeout + 1.5
     assert issuer.fetches == {"discovery": 1}
 
 
