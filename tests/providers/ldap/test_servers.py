@@ -134,7 +134,7 @@ async def test_a_server_that_is_back_is_noticed(provider: MakeProvider, fragile:
             break
         except ProviderUnavailable:
             await asyncio.sleep(0.1)
-    assert time.monotonic() - began < 8
+    assert time.monotonic() - began < 4.5
 
 
 async def test_connections_that_the_server_closed_are_replaced(provider: MakeProvider, fragile: Slapd) -> None:
