@@ -27,6 +27,7 @@ from broker.client.presented import Ambiguous, presented
 from broker.client.refusal import Refusal, challenges
 from broker.client.rules import Authenticated, Authorized, Incoming, Public, Rule, find
 from broker.client.verifier import Verifier
+from broker.mapping import s3
 from broker.mapping.hosts import hosts as hosts_of
 from broker.sigv4 import PresentedSignature
 
@@ -116,7 +117,8 @@ class Guard:
         question = await rule.question(incoming)
         if question is None or self._authorizer is None:
             raise Refusal(403, "AccessDenied", "This request does more than any rule of this service means.")
-        context = self._context(incoming)
+        known = s3.condition_keys(question.action, incoming.http)
+        context = {**{key: [value] for key, value in known.items()}, **self._context(incoming)}
         decision = await self._authorizer.decide(shown, question.action, question.resource, context=context)
         if not decision.allowed:
             sentence = f"is not authorized to perform: {question.action} on resource: {question.resource}"

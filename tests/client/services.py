@@ -37,6 +37,7 @@ RULES: Sequence[Rule] = (
     Authenticated("GET", "/late"),
     Authenticated("GET", "/things/{id}"),
     Authorized(["GET", "HEAD"], "/reports/{id}", "reports:GetReport", REPORT),
+    Authorized("GET", "/objects/{bucket}", "s3:ListBucket", "arn:aws:s3:::{bucket}"),
     Authorized("PUT", "/objects/{bucket}/{key+}", "s3:PutObject", "arn:aws:s3:::{bucket}/{key}"),
     Authorized("GET", "/objects/{bucket}/{key+}", "s3:GetObject", "arn:aws:s3:::{bucket}/{key}"),
     Authorized(

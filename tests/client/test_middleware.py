@@ -324,6 +324,9 @@ class TestSigned:
         assert answer.json["body"] == "content"
         assert sent(url, ALICE, "PUT", "/objects/vault/k", b"content").refusal == (403, "AccessDenied")
         assert sent(url, ALICE, "GET", "/objects/b/k?x-id=GetObject").status == 200
+        # A policy denies lists of private/*.
+        assert sent(url, ALICE, "GET", "/objects/b?prefix=public%2F").status == 200
+        assert sent(url, ALICE, "GET", "/objects/b?prefix=private%2F").refusal == (403, "AccessDenied")
 
     def test_the_context_is_the_peers(self, url: str, kind: str, gateway: Gateway) -> None:
         """Alice's policy wants an address of 127.0.0.0/8."""

@@ -32,6 +32,7 @@ ACCOUNTS: dict[str, Any] = {
                     allow(["sts:AssumeRole", "sts:TagSession", "sts:SetSourceIdentity"], "*"),
                     allow("s3:*", "arn:aws:s3:::*") | {"Sid": "AllObjects"},
                     deny("s3:*", "arn:aws:s3:::vault/*") | {"Sid": "NoVault"},
+                    deny("s3:ListBucket", "*", condition={"StringLike": {"s3:prefix": "private/*"}}),
                     allow(
                         "reports:GetReport",
                         "*",

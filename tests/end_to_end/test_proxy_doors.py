@@ -144,6 +144,9 @@ def test_credentials_that_do_not_verify_are_401(gateway: Gateway) -> None:
         ("GET", "/b/k?versionId=1", 403),
         ("GET", "/b?policy", 403),
         ("GET", "/b?list-type=2&list-type=1", 403),
+        ("GET", "/b?prefix=private", 200),
+        ("GET", "/b?prefix=private%2Fk", 403),
+        ("GET", "/b?Prefix=public", 403),
         ("PUT", "/b/k?acl", 403),
         ("PUT", "/b/k?uploadId=1&partNumber=1", 200),
     ],
@@ -162,13 +165,19 @@ def test_only_what_a_rule_means_is_mapped(gateway: Gateway, method: str, path: s
         ("PUT", "/b/k", "ACL"),
         ("PUT", "/b/k", "x-id=1;acl"),
         ("GET", "b", ""),
+        ("GET", "/b", "Prefix=public"),
+        ("GET", "/b", "prefix=%ff"),
     ],
 )
 def test_spellings_do_not_matter(method: str, path: str, query: str) -> None:
     """What SDKs would not even sign."""
     source = [ProxyRule(**rule) for rule in rules("h")]
     assert Rules().asked(source, HttpRequest("GET", "/b/k", "", [("host", "H:80")])) == Asked(
-        "s3:GetObject", "arn:aws:s3:::b/k"
+        "s3:GetObject", "arn:aws:s3:::b/k", {}
+    )
+    spelt = HttpRequest("GET", "/b", "x-id=1&prefi%78=private/%C3%B6+&max-keys=5", [("host", "h")])
+    assert Rules().asked(source, spelt) == Asked(
+        "s3:ListBucket", "arn:aws:s3:::b", {"s3:prefix": "private/ö ", "s3:max-keys": "5"}
     )
     assert Rules().asked(source, HttpRequest(method, path, query, [("host", "h")])) is None
 

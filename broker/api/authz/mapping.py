@@ -1,6 +1,6 @@
 """The configured rules of the reverse-proxy doors: which action on which resource a request is."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from broker.mapping import s3
@@ -16,6 +16,7 @@ class Asked:
 
     action: str
     resource: str
+    condition_keys: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,7 @@ class Rules:
                     resource = rule.resource.filled(values)
                     if resource is None or not s3.is_plain(rule.source.action, http):
                         return None
-                    return Asked(rule.source.action, resource)
+                    return Asked(rule.source.action, resource, s3.condition_keys(rule.source.action, http))
         return None
 
 

@@ -65,7 +65,7 @@ async def admit(
         telemetry.DECISIONS.labels(door, "unmapped").inc()
         raise AccessDenied("No proxy rule of the configuration knows this request.")
     call.event.parameters |= {"action": asked.action, "resource": cleaned(asked.resource)}
-    surroundings = Surroundings(single=_known(call, received, peer))
+    surroundings = Surroundings(single={**_known(call, received, peer), **asked.condition_keys})
     decision = Judge(call.services, call.snapshot, caller, surroundings).decide(asked.action, asked.resource)
     telemetry.DECISIONS.labels(door, DECISIONS[decision.verdict]).inc()
     if not decision.allowed:
