@@ -27,6 +27,8 @@ _PURPOSE = "authorization message"
 _BOUND_TO = b"2"
 _MAXIMUM_BYTES = 1 << 20
 _MOST_KEYS = 200  # of the request; a token may have a thousand claims, and what policies name is in the explanation
+_BLOCK = 1024
+"""Bytes. A message is as long as the next whole block, so that its length does not tell a role from one that is not."""
 _OF_BOTH = frozenset({"decision", "because", "gates", "lacking", "missingContext"})
 """What the explanation says of all policies together."""
 _OWNERS_KEYS = ("aws:resourcetag/", "iam:resourcetag/")
@@ -80,6 +82,7 @@ class Denials:
 
     def _seal(self, content: Mapping[str, Any]) -> str:
         packed = zlib.compress(json.dumps(content, separators=(",", ":")).encode())
+        packed += bytes(-len(packed) % _BLOCK)  # who decompresses stops before it
         return base64.urlsafe_b64encode(self.masters.seal(_PURPOSE, packed, bound_to=_BOUND_TO)).decode("ascii")
 
 

@@ -75,6 +75,7 @@ class TestWhoMay:
 
     def test_a_role_that_does_not_exist_is_refused_like_one_that_refuses(self, alice: Any) -> None:
         texts = []
+        lengths = set()
         for name in ("names-bob", "no-such"):
             with pytest.raises(ClientError) as error:
                 assume(alice, name)
@@ -82,7 +83,9 @@ class TestWhoMay:
             message = error.value.response["Error"]["Message"]
             assert " Encoded authorization failure message: " in message
             texts.append(message.partition(" Encoded")[0].replace(name, "ROLE"))
+            lengths.add(len(message.rpartition(" ")[2]))
         assert texts[0] == texts[1]
+        assert len(lengths) == 1
 
     def test_the_role_path_belongs_to_the_arn(self, alice: Any) -> None:
         with refused("AccessDenied"):
