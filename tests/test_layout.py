@@ -201,8 +201,8 @@ def test_whatever_rests_sealed_can_go_over_to_another_master_key() -> None:
     sealing = {module for module, path in MODULES.items() if "masters.seal(" in path.read_text("utf-8")}
     for_long = {module for module in sealing if "masters.reseal(" in MODULES[module].read_text("utf-8")}
     assert for_long == {"broker.directory.entries", "broker.sessions.shared_secrets", "broker.sessions.signing_key"}
-    # A login in progress lasts minutes, an authorization message a day.
-    assert sealing - for_long == {"broker.flows.denials", "broker.sessions.tickets"}
+    # A login in progress lasts minutes, an authorization message a day, a session a day and a half.
+    assert sealing - for_long == {"broker.flows.denials", "broker.sessions.sessions", "broker.sessions.tickets"}
 
 
 def test_only_one_place_reads_the_clock() -> None:

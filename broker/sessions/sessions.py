@@ -1,7 +1,8 @@
 """Mint, load, list and revoke sessions. A session is valid if and only if its record exists and its time is not over.
 
 The secret access key is derived (HMAC) from a master key, the record's random nonce and the access key id, so that a
-copy of the whole store yields no usable credential; of the token only a hash is kept.
+copy of the whole store yields no usable credential; of the token only a hash is kept. The record is sealed, so that
+writing to the store makes no session, and no other one of a session.
 
 A revocation never un-happens: in the record's place stands a tombstone for the rest of its time, so that nothing can
 be written there again, and success is told only when the tombstone is durable. Index entries go last: whoever must
@@ -31,6 +32,7 @@ from broker.stores.contract import Moment, Store, StoreUnavailable
 
 _NONCE_BYTES = 16
 _PURPOSE = "secret access key"
+_RECORD = "session record"
 _PAGE = 200
 _DRAWS = 8
 """An access key id has 39 random bits: eight collisions in a row do not happen by chance."""
@@ -97,8 +99,9 @@ class Sessions:
                 token_sha256=hashlib.sha256(session_token.encode("ascii")).digest(),
             )
             lifetime = timedelta(seconds=max(grant.expires_at - self._now().timestamp(), _BRIEFEST))
+            record = self._masters.seal(_RECORD, _encode(session), bound_to=key_id.encode("ascii"))
             before = self._store.moment()
-            if await self._store.add(_key(key_id), _encode(session), ttl=lifetime, indexes=indexes.entries(session)):
+            if await self._store.add(_key(key_id), record, ttl=lifetime, indexes=indexes.entries(session)):
                 if self._on_replicas:
                     await self._replicated(session, before)
                 credentials = Credentials(key_id, self.secret(session), session_token, session.expiration)
@@ -211,14 +214,15 @@ class Sessions:
         if not raw:
             return None
         try:
-            session = _decode(raw)
+            session = _decode(self._masters.open(_RECORD, raw, bound_to=key_id.encode("ascii")))
+        except SealBroken as error:
+            log.warning("session %s is refused: %s", key_id, error)
+            return None
         except msgspec.MsgspecError as error:
             raise StoreUnavailable(
                 "the record of a session cannot be read; a later version may have made it"
             ) from error
-        if session.access_key_id != key_id or session.expires_at <= self._now().timestamp():
-            return None
-        return session
+        return session if session.expires_at > self._now().timestamp() else None
 
     async def _replicated(self, session: Session, since: Moment) -> None:
         """Return when the replicas have the session; otherwise it is taken back, and `StoreUnavailable` raised."""

@@ -95,8 +95,9 @@ def derive(gateway: Gateway, key_id: str) -> str:
     (key,) = store.scan_iter(f"*session:{key_id}*")
     record = store.get(key)
     assert isinstance(record, bytes)
-    session = msgspec.msgpack.decode(record.partition(b"\0")[2], type=Session)
     masters = MasterKeys([parse_master_key((gateway.state / "master-key").read_text())], secrets.token_bytes)
+    opened = masters.open("session record", record.partition(b"\0")[2], bound_to=key_id.encode())
+    session = msgspec.msgpack.decode(opened, type=Session)
     mac = masters.mac("secret access key", session.nonce + key_id.encode(), master_id=session.master_id)
     return base64.b64encode(mac[:30]).decode()
 

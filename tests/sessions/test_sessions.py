@@ -47,17 +47,34 @@ async def test_a_session_ends_by_our_clock_too(sessions: Sessions, grant: MakeGr
 
 
 async def test_a_record_with_a_field_of_a_later_version_is_not_taken(
-    sessions: Sessions, store: Store, grant: MakeGrant
+    sessions: Sessions, store: Store, masters: MasterKeys, grant: MakeGrant
 ) -> None:
     minted = await sessions.mint(grant(), principal_tags={})
-    key = f"session:{minted.credentials.access_key_id}"
-    record = msgspec.msgpack.decode(await store.get(key) or b"")
-    await store.put(key, msgspec.msgpack.encode(record))
-    assert await sessions.load(minted.credentials.access_key_id) == minted.session
-    for unreadable in (msgspec.msgpack.encode(record | {"only_from": "10.0.0.0/8"}), b"\x81"):
-        await store.put(key, unreadable)
-        with pytest.raises(StoreUnavailable):
-            await sessions.load(minted.credentials.access_key_id)
+    key_id = minted.credentials.access_key_id
+    key, bound_to = f"session:{key_id}", key_id.encode()
+    record = msgspec.msgpack.decode(masters.open("session record", await store.get(key) or b"", bound_to=bound_to))
+    for content, readable in ((record, True), (record | {"only_from": "10.0.0.0/8"}, False), ({}, False)):
+        sealed = masters.seal("session record", msgspec.msgpack.encode(content), bound_to=bound_to)
+        await store.put(key, sealed)
+        if readable:
+            assert await sessions.load(key_id) == minted.session
+        else:
+            with pytest.raises(StoreUnavailable):
+                await sessions.load(key_id)
+
+
+async def test_who_writes_to_the_store_makes_no_session(sessions: Sessions, store: Store, grant: MakeGrant) -> None:
+    one, two = [await sessions.mint(grant(), principal_tags={}) for _ in range(2)]
+    key_id = one.credentials.access_key_id
+    key = f"session:{key_id}"
+    own = await store.get(key) or b""
+    others = await store.get(f"session:{two.credentials.access_key_id}") or b""
+    altered = own[:-20] + bytes([own[-20] ^ 1]) + own[-19:]
+    for forged in (msgspec.msgpack.encode(one.session), altered, own[:40], b"x", others):
+        await store.put(key, forged)
+        assert await sessions.load(key_id) is None
+    await store.put(key, own)
+    assert await sessions.load(key_id) == one.session
 
 
 async def test_an_expired_token_is_told_from_an_unknown_one(sessions: Sessions, grant: MakeGrant, clock: Clock) -> None:
@@ -72,7 +89,7 @@ async def test_an_expired_token_is_told_from_an_unknown_one(sessions: Sessions, 
         assert not sessions.expired(key_id, bent)
 
 
-async def test_nothing_can_be_signed_from_the_record_alone(
+async def test_nothing_can_be_read_or_signed_from_the_record_alone(
     sessions: Sessions,
     store: Store,
     keyring: Keyring,
@@ -84,10 +101,9 @@ async def test_nothing_can_be_signed_from_the_record_alone(
     minted = await sessions.mint(grant(), principal_tags={})
     other = MasterKeys([secrets.token_bytes(32)], secrets.token_bytes)
     thief = Sessions(store, keyring, other, issuer=ISSUER, now=clock, random=secrets.token_bytes)
-    loaded = await thief.load(minted.credentials.access_key_id)
-    assert loaded is not None
-    assert thief.signing_secret(loaded) is None
+    assert await thief.load(minted.credentials.access_key_id) is None
     assert masters.current_id in caplog.text
+    assert thief.signing_secret(minted.session) is None
 
 
 async def test_the_same_id_is_never_given_twice(
