@@ -28,6 +28,7 @@ from tests.end_to_end.saml_world import (
     with_a_past,
 )
 from tests.end_to_end.world import DEV, role_arn
+from tests.fakes.deployments import until
 from tests.fakes.idp import AWS, FakeIdp, find
 from tests.fakes.redis import RedisServer
 from tests.gateway import Gateway, running, write_configuration
@@ -363,7 +364,7 @@ def test_a_provider_with_broken_metadata_is_reported_and_the_others_serve(
             assume(gateway.client(), "deploy", corporation.response())
             with refused("IDPCommunicationError", "metadata"):
                 assume(gateway.client(), "elsewhere", corporation.response("elsewhere", provider=PORTAL), PORTAL)
-            assert f"{PORTAL} cannot be used" in gateway.log
+            until(lambda: f"{PORTAL} cannot be used" in gateway.log, "the log does not tell of the broken metadata")
             assert f"{CORP} cannot be used" not in gateway.log
 
 
