@@ -4,8 +4,10 @@ A count is a level that runs empty over its limit's time, so that the limit is a
 every further attempt begins a delay, twice as long as the one before.
 """
 
-from dataclasses import dataclass, replace
+import asyncio
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from weakref import WeakValueDictionary
 
 import msgspec
 
@@ -61,10 +63,14 @@ class Count:
 
 @dataclass(frozen=True, slots=True)
 class Meters:
-    """Reads and writes the records."""
+    """Reads and writes the records, each by one attempt of this process at a time.
+
+    Of two hundred that swap one record at once, one would get through and the others would come again.
+    """
 
     store: Store
     now: Now
+    _turns: WeakValueDictionary[str, asyncio.Lock] = field(default_factory=WeakValueDictionary)
 
     async def count(self, meter: Meter, *, borne: float) -> Count:
         """Write an attempt down; from the `borne`th on it begins a delay.
@@ -73,33 +79,38 @@ class Meters:
             Delayed: an earlier attempt's delay is not over; nothing is written.
             StoreUnavailable: nothing is known.
         """
-        for _ in range(_MOST_RACES):
-            value = await self.store.get(meter.key)
-            before, now = _decode(value), self.now().timestamp()
-            if meter.delays and now < before.until:
-                raise Delayed(before.until - now)
-            after = _counted(before, meter, borne, now)
-            if await self._write(meter, value, after):
-                began = after.until if after.strikes > before.strikes else None
-                return Count(meter, after.level, began, before.until)
-        raise refused("contended")
+        async with self._turn(meter):
+            for _ in range(_MOST_RACES):
+                value = await self.store.get(meter.key)
+                before, now = _decode(value), self.now().timestamp()
+                if meter.delays and now < before.until:
+                    raise Delayed(before.until - now)
+                after = _counted(before, meter, borne, now)
+                if await self._write(meter, value, after):
+                    began = after.until if after.strikes > before.strikes else None
+                    return Count(meter, after.level, began, before.until)
+            raise refused("contended")
 
     async def take_back(self, count: Count) -> None:
         """As if the attempt had not been. Raises `StoreUnavailable`."""
-        for _ in range(_MOST_RACES):
-            value = await self.store.get(count.meter.key)
-            if value is None:
-                return
-            meter = _decode(value)
-            after = _leaked(meter, count.meter, self.now().timestamp(), add=-1.0)
-            if count.until is not None and meter.until == count.until:
-                after = msgspec.structs.replace(after, strikes=max(meter.strikes - 1, 0), until=count.before)
-            if await self._write(count.meter, value, after):
-                return
+        async with self._turn(count.meter):
+            for _ in range(_MOST_RACES):
+                value = await self.store.get(count.meter.key)
+                if value is None:
+                    return
+                record = _decode(value)
+                after = _leaked(record, count.meter, self.now().timestamp(), add=-1.0)
+                if count.until is not None and record.until == count.until:
+                    after = msgspec.structs.replace(after, strikes=max(record.strikes - 1, 0), until=count.before)
+                if await self._write(count.meter, value, after):
+                    return
 
     async def clear(self, count: Count) -> None:
         """Forget all attempts of the count's meter. Raises `StoreUnavailable`."""
         await self.store.delete(count.meter.key)
+
+    def _turn(self, meter: Meter) -> asyncio.Lock:
+        return self._turns.setdefault(meter.key, asyncio.Lock())
 
     async def _write(self, meter: Meter, expected: bytes | None, record: _Record) -> bool:
         # What began no delay runs empty within the limit's time: names that nobody has fill no store.

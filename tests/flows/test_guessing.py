@@ -27,6 +27,10 @@ for _, key in ipairs(redis.call('KEYS', '*guessing:*')) do
 end
 return longest
 """
+# How many scripts were run by their digests.
+_CALLS = """
+return tonumber(string.match(redis.call('INFO', 'commandstats'), 'cmdstat_evalsha:calls=(%d+)') or '0')
+"""
 MINUTES_15 = timedelta(minutes=15)
 
 
@@ -117,6 +121,22 @@ async def test_delays_grow_no_longer_than_the_limits_time_and_the_memory_of_them
 async def test_parallel_guesses_do_not_slip_through(world: World) -> None:
     asked = await asyncio.gather(*(world.wrong(address=f"203.0.113.{i}", gateway=i % 2) for i in range(60)))
     assert sum(asked) == 10
+
+
+async def test_of_many_attempts_at_once_none_is_counted_in_vain(
+    world: World, redis: RedisServer, stores: list[Store]
+) -> None:
+    await world.right()  # whatever a first attempt has to ask
+    swaps = _swaps(redis)
+    settings = GuessingSettings(user=GuessingLimit(failures=10_000, within=MINUTES_15))
+    gateway = Guessing(stores[0], settings, key=fixed_key, now=world.clock)
+    await asyncio.gather(*(gateway.attempt("corp", "alice", "198.51.100.7") for _ in range(400)))
+    assert _swaps(redis) - swaps == 399  # the first makes the record
+
+
+def _swaps(redis: RedisServer) -> int:
+    """How many scripts the server has run."""
+    return int(redis.command("EVAL", _CALLS, "0").removeprefix(":"))
 
 
 async def test_spellings_of_a_name_are_counted_together(world: World) -> None:
