@@ -1,5 +1,6 @@
 """What real servers of tests have in common: a child process on loopback that can be killed, stopped, paused."""
 
+import os
 import signal
 import socket
 import subprocess
@@ -27,8 +28,14 @@ class Server:
         self._end(signal.SIGTERM)
 
     def pause(self) -> None:
-        """SIGSTOP: the kernel goes on accepting connections and nothing is answered."""
+        """SIGSTOP: the kernel goes on accepting connections and nothing is answered.
+
+        Returns when the last thread has stopped: until then others may answer.
+        """
         self._signal(signal.SIGSTOP)
+        stopped = os.waitid(os.P_PID, self.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+        assert stopped is not None
+        assert stopped.si_code == os.CLD_STOPPED, "it ended"
 
     def resume(self) -> None:
         """SIGCONT after `pause`."""
