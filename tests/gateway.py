@@ -18,9 +18,10 @@ import yaml
 from botocore.config import Config
 
 from tests.fakes.server import free_port as free_port
+from tests.waiting import WITHIN, until
 
 SOJOURN = Path(sys.executable).with_name("sojourn")
-STARTED_WITHIN = 30.0
+_SERVES = "Sojourn serves "
 
 
 def write_configuration(
@@ -28,9 +29,16 @@ def write_configuration(
 ) -> None:
     """`sojourn.yaml` and one file an account, named by the keys of `accounts`."""
     (directory / "accounts").mkdir(parents=True, exist_ok=True)
-    (directory / "sojourn.yaml").write_text(yaml.safe_dump(dict(settings or {})))
+    _replace(directory / "sojourn.yaml", yaml.safe_dump(dict(settings or {})))
     for name, account in accounts.items():
-        (directory / "accounts" / f"{name}.yaml").write_text(yaml.safe_dump(account, sort_keys=False))
+        _replace(directory / "accounts" / f"{name}.yaml", yaml.safe_dump(account, sort_keys=False))
+
+
+def _replace(file: Path, text: str) -> None:
+    """In one step: a gateway that looks just then reads the file before or this one."""
+    written = file.with_suffix(".new")
+    written.write_text(text)
+    written.replace(file)
 
 
 class Gateway:
@@ -69,22 +77,24 @@ class Gateway:
         return urllib.request.build_opener(urllib.request.HTTPSHandler(context=context))
 
     def start(self, *, ready: bool = True) -> None:
-        """Start and wait until it is ready (or, with `ready=False`, alive)."""
+        """Start and wait until all workers serve and it is ready (or, with `ready=False`, alive)."""
+        served = self._printed.count(_SERVES)
         command = [SOJOURN, "serve", "--config", self.directory, "--port", self.port, "--state", self.state]
         with self._log.open("ab") as log, self._audit.open("ab") as audit:
             self.process = subprocess.Popen(
                 [*map(str, command), *self._arguments], stdout=audit, stderr=log, env=clean_environment()
             )
         self.wait(ready=ready)
+        until(lambda: self._printed.count(_SERVES) > served, f"not all workers serve:\n{self.log}")
 
     def wait(self, *, ready: bool = True) -> None:
         """Wait until it answers."""
         path = "/health/ready" if ready else "/health/live"
-        deadline = time.monotonic() + STARTED_WITHIN
+        deadline = time.monotonic() + WITHIN
         while time.monotonic() < deadline:
             if self.process is None or self.process.poll() is not None:
                 raise AssertionError(f"the gateway ended:\n{self.log}")
-            with contextlib.suppress(OSError), self.opener.open(self.url + path, timeout=2) as answer:
+            with contextlib.suppress(OSError), self.opener.open(self.url + path, timeout=10) as answer:
                 if answer.status == 200:
                     return
             time.sleep(0.02)
@@ -96,7 +106,7 @@ class Gateway:
             return 0
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(30)
+        return self.process.wait(WITHIN)
 
     def kill(self) -> None:
         """SIGKILL."""
@@ -114,7 +124,7 @@ class Gateway:
                 "aws_session_token": credentials.get("SessionToken"),
             }
         config = Config(
-            retries={"total_max_attempts": 1}, connect_timeout=5, read_timeout=20, parameter_validation=False
+            retries={"total_max_attempts": 1}, connect_timeout=60, read_timeout=60, parameter_validation=False
         )
         region, verify = options.pop("region", "us-east-1"), str(self.authority) if self.authority else None
         return boto3.client(service, endpoint_url=self.url, region_name=region, config=config, verify=verify, **keys)
@@ -127,8 +137,11 @@ class Gateway:
     @property
     def audit(self) -> list[dict[str, Any]]:
         """The audit records so far."""
-        lines = self._audit.read_text().splitlines()
-        return [json.loads(line) for line in lines if line.startswith("{")]
+        return [json.loads(line) for line in self._printed.split("\n")[:-1] if line.startswith("{")]
+
+    @property
+    def _printed(self) -> str:
+        return self._audit.read_text() if self._audit.exists() else ""
 
 
 def clean_environment() -> dict[str, str]:

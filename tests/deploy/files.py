@@ -6,6 +6,8 @@ import subprocess
 import time
 from pathlib import Path
 
+from tests.waiting import WITHIN
+
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
 
@@ -26,11 +28,11 @@ def instructions(path: Path) -> list[tuple[str, str]]:
     return [(name, " ".join(rest.split())) for name, _, rest in (line.partition(" ") for line in lines)]
 
 
-def listening(port: int, process: subprocess.Popen[bytes], *, within: float = 20.0) -> bool:
+def listening(port: int, process: subprocess.Popen[bytes], *, within: float = WITHIN) -> bool:
     """Whether `process` listens on the loopback port before it ends or `within` seconds are over."""
     deadline = time.monotonic() + within
     while process.poll() is None and time.monotonic() < deadline:
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=20):
             return True
         time.sleep(0.02)
     return False

@@ -7,6 +7,8 @@ from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
+from tests.waiting import WITHIN
+
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -29,9 +31,9 @@ class Background(Generic[T]):
     ) -> None:
         self.run(self._fake.__aexit__(kind, error, trace))
         self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(10)
+        self._thread.join(WITHIN)
         self._loop.close()
 
     def run(self, story: Coroutine[Any, Any, R]) -> R:
         """The result of `story`, run on the loop."""
-        return asyncio.run_coroutine_threadsafe(story, self._loop).result(30)
+        return asyncio.run_coroutine_threadsafe(story, self._loop).result(WITHIN)

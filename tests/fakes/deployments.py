@@ -20,17 +20,17 @@ _PRIMARIES = 3
 
 
 class Sentinel(RedisServer):
-    """One that watches `primary`, and holds it to be down after a second."""
+    """One that watches `primary`, and holds it to be down after `patience` milliseconds."""
 
     arguments = ("--sentinel",)
 
-    def __init__(self, directory: Path, primary: RedisServer, password: str) -> None:
+    def __init__(self, directory: Path, primary: RedisServer, password: str, patience: int = 1000) -> None:
         super().__init__(directory, password=password)
         self.settings = {name: self.settings[name] for name in ("bind", "port", "dir", "requirepass", "logfile")} | {
             "sentinel monitor": f"{SERVICE} 127.0.0.1 {primary.port} 2",
             "sentinel auth-pass": f"{SERVICE} {primary.password}",
             "sentinel sentinel-pass": password,
-            "sentinel down-after-milliseconds": f"{SERVICE} 1000",
+            "sentinel down-after-milliseconds": f"{SERVICE} {patience}",
             "sentinel failover-timeout": f"{SERVICE} 4000",
         }
 
@@ -68,9 +68,12 @@ class Deployment:
 
 
 class SentinelTrio(Deployment):
-    """A primary, `replicas` of it, and three Sentinels with a password of their own. `settings`: of the servers."""
+    """A primary, `replicas` of it, and three Sentinels with a password of their own. `settings`: of the servers.
 
-    def __init__(self, directory: Path, *, replicas: int = 0, **settings: str) -> None:
+    `patience`: milliseconds after which a silent server is held to be down.
+    """
+
+    def __init__(self, directory: Path, *, replicas: int = 0, patience: int = 1000, **settings: str) -> None:
         self.password = secrets.token_hex(8)
         self.primary = RedisServer(directory / "primary", password=self.password, **settings)
         following = f"127.0.0.1 {self.primary.port}"
@@ -79,7 +82,9 @@ class SentinelTrio(Deployment):
             for number in range(replicas)
         ]
         own = secrets.token_hex(8)
-        self.sentinels = [Sentinel(directory / f"sentinel-{number}", self.primary, own) for number in range(3)]
+        self.sentinels = [
+            Sentinel(directory / f"sentinel-{number}", self.primary, own, patience) for number in range(3)
+        ]
         self.servers = [*self.sentinels, self.primary, *self.replicas]
 
     @property
@@ -119,12 +124,15 @@ class SentinelTrio(Deployment):
 
 
 class RedisCluster(Deployment):
-    """Three primaries with `replicas` each, in the order of their slots. `settings`: of the servers."""
+    """Three primaries with `replicas` each, in the order of their slots. `settings`: of the servers.
 
-    def __init__(self, directory: Path, *, replicas: int = 0, **settings: str) -> None:
+    `patience`: milliseconds after which a silent node is held to be down.
+    """
+
+    def __init__(self, directory: Path, *, replicas: int = 0, patience: int = 1000, **settings: str) -> None:
         self.password = secrets.token_hex(8)
         self.servers = [
-            RedisServer(directory / f"node-{number}", password=self.password, **_node(), **settings)
+            RedisServer(directory / f"node-{number}", password=self.password, **_node(patience), **settings)
             for number in range(_PRIMARIES * (1 + replicas))
         ]
         self.primaries, self.replicas = self.servers[:_PRIMARIES], self.servers[_PRIMARIES:]
@@ -179,11 +187,11 @@ class RedisCluster(Deployment):
         return set(states) == {"ok"} and all(info.get("master_link_status", "up") == "up" for info in infos)
 
 
-def _node() -> dict[str, str]:
+def _node(patience: int) -> dict[str, str]:
     return {
         "cluster_enabled": "yes",
         "cluster_port": str(free_port()),
-        "cluster_node_timeout": "1000",
+        "cluster_node_timeout": str(patience),
     }
 
 
@@ -193,7 +201,7 @@ def raw(server: RedisServer, *words: str | int) -> Any:
         return client.execute_command(*words)
 
 
-def until(true: Callable[[], bool], otherwise: str, *, seconds: float = 20.0) -> None:
+def until(true: Callable[[], bool], otherwise: str, *, seconds: float = 60.0) -> None:
     """Return when `true` is; errors of a server that is not there yet are waited out."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:

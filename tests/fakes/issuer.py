@@ -18,6 +18,8 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
+from tests.fakes.server import free_port
+
 AUDIENCE = "sts.amazonaws.com"
 _HASHES: Mapping[str, hashes.HashAlgorithm] = {"256": hashes.SHA256(), "384": hashes.SHA384(), "512": hashes.SHA512()}
 _CURVES: Mapping[str, tuple[str, ec.EllipticCurve]] = {
@@ -105,7 +107,7 @@ class FakeIssuer:
         self.mode = "ok"
         self.fetches: Counter[str] = Counter()
         self.path = path
-        self.port = port
+        self.port = port or free_port()
         self._now = now
         self._tls = tls
         self._released = asyncio.Event()

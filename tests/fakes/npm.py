@@ -28,5 +28,5 @@ def install(directory: Path) -> None:
         fcntl.flock(guard, fcntl.LOCK_EX)  # test processes run side by side
         if installed.exists() and installed.read_text() == lock.read_text():
             return
-        subprocess.run([*npm, "ci"], cwd=directory, check=True, timeout=100)
+        subprocess.run([*npm, "ci"], cwd=directory, check=True, timeout=250)
         installed.write_text(lock.read_text())

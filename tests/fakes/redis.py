@@ -59,7 +59,7 @@ class RedisServer(Server):
     def command(self, *words: str) -> str:
         """One command past every client library; the first line of its reply, or the empty string."""
         try:
-            with socket.create_connection(("127.0.0.1", self.port), timeout=2) as connection:
+            with socket.create_connection(("127.0.0.1", self.port), timeout=20) as connection:
                 sent = "".join(_packed(command) for command in (("AUTH", self.password), words))
                 connection.sendall(sent.encode())
                 replies = connection.makefile("r", encoding="utf-8", newline="\r\n")

@@ -119,13 +119,14 @@ class Slapd(Server):
         if self._certificate is not None:
             urls += f" ldaps://127.0.0.1:{self.tls_port}/"
         command = [_SLAPD, "-f", str(configuration), "-h", urls, "-d", "0"]
-        self._launch(command, lambda: _listens(self.port), failure="slapd did not start")
+        ports = [self.port] if self._certificate is None else [self.port, self.tls_port]
+        self._launch(command, lambda: all(map(_listens, ports)), failure="slapd did not start")
 
     def administer(self) -> ldap3.Connection:
         """A connection as the directory's administrator; errors raise."""
         server = ldap3.Server("127.0.0.1", self.port, get_info=ldap3.NONE)
         return ldap3.Connection(
-            server, ROOT_DN, ROOT_PASSWORD, auto_bind=True, raise_exceptions=True, check_names=False, receive_timeout=5
+            server, ROOT_DN, ROOT_PASSWORD, auto_bind=True, raise_exceptions=True, check_names=False, receive_timeout=60
         )
 
     def _prepare(self, configuration: Path) -> None:
@@ -153,7 +154,7 @@ def _general_name(name: str) -> x509.GeneralName:
 
 def _listens(port: int) -> bool:
     try:
-        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        socket.create_connection(("127.0.0.1", port), timeout=20).close()
     except OSError:
         return False
     return True

@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from tests.fakes.issuer import SigningKey, b64url
 from tests.fakes.npm import commands, install
 from tests.fakes.server import free_port
+from tests.waiting import WITHIN
 
 _HERE = Path(__file__).parent
 _CALLBACK = "http://127.0.0.1/callback"
@@ -62,7 +63,7 @@ class OidcProviderServer:
         """End it; its port refuses connections."""
         if self._process is not None and self._process.stdin is not None:
             self._process.stdin.close()
-            await asyncio.wait_for(self._process.wait(), 10)
+            await asyncio.wait_for(self._process.wait(), WITHIN)
             self._process = None
 
     async def rotate(self) -> None:
@@ -124,7 +125,7 @@ class OidcProviderServer:
         assert process.stdout is not None
         document = json.dumps({"keys": [_private_jwk(key) for key in self.keys]})
         process.stdin.write(document.encode() + b"\n")
-        if not await asyncio.wait_for(process.stdout.readline(), 20):
+        if not await asyncio.wait_for(process.stdout.readline(), WITHIN):
             raise RuntimeError("oidc-provider did not start")
 
 

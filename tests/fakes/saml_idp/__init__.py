@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives import serialization
 from tests.fakes.idp import ATTRIBUTES, KeyPair, key_pair
 from tests.fakes.npm import commands, install
 from tests.fakes.server import free_port
+from tests.waiting import WITHIN
 
 _HERE = Path(__file__).parent
 
@@ -74,7 +75,7 @@ class SamlIdpServer:
             "attributes": {name: list(values) for name, values in self._attributes.items()},
         }
         self._process.stdin.write(json.dumps(world).encode() + b"\n")
-        if not await asyncio.wait_for(self._process.stdout.readline(), 20):
+        if not await asyncio.wait_for(self._process.stdout.readline(), WITHIN):
             raise RuntimeError("the identity provider did not start")
         return self
 
@@ -84,4 +85,4 @@ class SamlIdpServer:
         assert self._process is not None
         assert self._process.stdin is not None
         self._process.stdin.close()
-        await asyncio.wait_for(self._process.wait(), 10)
+        await asyncio.wait_for(self._process.wait(), WITHIN)
