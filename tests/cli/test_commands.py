@@ -23,7 +23,7 @@ def run(
         input=stdin,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         env=clean_environment() | dict(variables or {}),
     )
     assert "Traceback" not in ended.stderr

@@ -211,7 +211,7 @@ class TestTokens:
 
 def test_as_a_process(config: Path) -> None:
     command = [str(SOJOURN), "simulate", "--config", str(config), *assume("open")]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, env=clean_environment())
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=120, env=clean_environment())
     assert (ended.returncode, ended.stderr) == (0, "")
     assert ended.stdout.startswith("allowed: ")
 

@@ -21,7 +21,7 @@ def run(words: str, variables: Mapping[str, str] | None = None) -> tuple[int, st
     ended = subprocess.run(
         ["/bin/sh", "-c", f'"$SOJOURN" {words}'],
         capture_output=True,
-        timeout=60,
+        timeout=120,
         env=clean_environment() | {"SOJOURN": str(SOJOURN)} | dict(variables or {}),
     )
     said = ended.stderr.decode(errors="replace")
@@ -108,5 +108,5 @@ def test_an_interrupted_command_ends_in_a_word() -> None:
             with connection:
                 time.sleep(0.1)
                 os.kill(waiting.pid, signal.SIGINT)
-                _, said = waiting.communicate(timeout=30)
+                _, said = waiting.communicate(timeout=120)
     assert (waiting.returncode, said.strip()) == (1, b"Aborted!")

@@ -273,7 +273,7 @@ async def test_time_is_bounded() -> None:
         begun = loop.time()
         asked = [authorizer.decide(BearerToken("x"), "a:B", "*") for _ in range(5)]
         assert all(isinstance(each, Unavailable) for each in await asyncio.gather(*asked, return_exceptions=True))
-        assert loop.time() - begun < 3
+        assert loop.time() - begun < 20  # one answer takes 30
 
 
 async def test_nobody_listens() -> None:

@@ -6,7 +6,6 @@ import json
 import re
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ import pytest
 from tests.end_to_end.resource_world import signed
 from tests.end_to_end.world import DEV, new_key
 from tests.gateway import Gateway, clean_environment, free_port, running
+from tests.waiting import WITHIN, until
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "resource-servers.md").read_text("utf-8").partition("## In Python\n")[2]
@@ -54,20 +54,22 @@ def serving(gateway: Gateway, directory: Path, *command: str) -> Iterator[int]:
     words = [sys.executable, *(word.replace("PORT", str(port)) for word in command)]
     process = subprocess.Popen(words, cwd=directory, env=environment)
     try:
-        deadline = time.monotonic() + 20
-        while time.monotonic() < deadline:
-            with contextlib.suppress(OSError):
-                get(port, "/health")
-                break
-            time.sleep(0.05)
+        until(lambda: _answers(port) or process.poll() is not None)
         yield port
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(WITHIN)
+
+
+def _answers(port: int) -> bool:
+    with contextlib.suppress(OSError):
+        get(port, "/health")
+        return True
+    return False
 
 
 def get(port: int, target: str, headers: dict[str, str] | None = None, method: str = "GET", body: bytes = b"") -> Any:
-    connection = http.client.HTTPConnection("localhost", port, timeout=10)
+    connection = http.client.HTTPConnection("localhost", port, timeout=60)
     try:
         connection.request(method, target, body or None, headers or {})
         answer = connection.getresponse()

@@ -103,7 +103,7 @@ def send(
 ) -> Answer:
     """Headers and target go out exactly as given."""
     parts = urlsplit(url)
-    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=10)
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=60)
     given = list(headers.items()) if isinstance(headers, Mapping) else headers or []
     try:
         connection.putrequest(method, target, skip_host=any(name.lower() == "host" for name, _ in given))
@@ -300,7 +300,7 @@ class TestBearer:
         held = bearer(gateway, issuer, sub="mine")
         assert send(url, "/reports/mine", with_token(held)).status == 200
         form = urlencode({"token": held}).encode()
-        assert gateway.opener.open(f"{gateway.url}/oauth2/revoke", form, timeout=10).status == 200
+        assert gateway.opener.open(f"{gateway.url}/oauth2/revoke", form, timeout=60).status == 200
         assert send(url, "/reports/mine", with_token(held)).refusal == (401, "InvalidClientTokenId")
         # Starlette itself answers what handlers raise.
         assert send(url, "/mine", with_token(held)).status == {"aiohttp": 401, "asgi": 500}[kind]
@@ -504,7 +504,7 @@ class TestWebSockets:
 
     def status(self, url: str, target: str, headers: Mapping[str, str]) -> int:
         parts = urlsplit(url)
-        connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=10)
+        connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=60)
         try:
             connection.request("GET", target, headers={**self.HANDSHAKE, **headers})
             return connection.getresponse().status

@@ -16,6 +16,7 @@ import yaml
 from tests.deploy.files import DEPLOY, ROOT, instructions, listening
 from tests.end_to_end.ldap_client import Refusal, sign_in
 from tests.gateway import SOJOURN, Gateway, clean_environment, free_port, running
+from tests.waiting import WITHIN
 
 COMPOSE: dict[str, Any] = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
@@ -144,7 +145,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
             process = subprocess.Popen(
                 stack.command(name), env=clean_environment() | {"PATH": path}, stdout=log, stderr=log
             )
-            started.callback(process.wait, 20)
+            started.callback(process.wait, WITHIN)
             started.callback(process.terminate)
             assert listening(port, process), (stack.directory / f"{name}.log").read_text()
         yield stack
@@ -182,7 +183,7 @@ def test_the_stores_users_may_do_what_the_gateway_does(stack: Stack, gateway: Ga
         command = ["redis-cli", "-p", str(stack.store), "--no-auth-warning"]
         if user:
             command += ["--user", user, "--pass", stack.secret(passwords[user])]
-        return subprocess.run([*command, *words], capture_output=True, text=True, timeout=10).stdout.strip()
+        return subprocess.run([*command, *words], capture_output=True, text=True, timeout=60).stdout.strip()
 
     assert said("", "PING") == "PONG"
     assert said("", "GET", "sojourn:signing-keys").startswith("NOPERM")

@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import sysconfig
-import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +17,7 @@ import pytest
 
 from tests.deploy.files import DEPLOY, ROOT, instructions
 from tests.gateway import clean_environment, free_port
+from tests.waiting import WITHIN, until
 
 GATEWAY = instructions(DEPLOY / "Containerfile")
 BUILD = GATEWAY[: [name for name, _ in GATEWAY].index("FROM", 2)]
@@ -128,15 +128,12 @@ def container(installed: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
     with (place / "log").open("wb") as log:
         process = subprocess.Popen(command, env=variables, cwd="/", stdout=log, stderr=log)
     try:
-        deadline = time.monotonic() + 30
-        while health(variables) != 0:
-            assert process.poll() is None, (place / "log").read_text()
-            assert time.monotonic() < deadline, (place / "log").read_text()
-            time.sleep(0.1)
+        until(lambda: health(variables) == 0 or process.poll() is not None)
+        assert process.poll() is None, (place / "log").read_text()
         yield variables
     finally:
         process.send_signal(getattr(signal, only("STOPSIGNAL")))
-        status = process.wait(30)
+        status = process.wait(WITHIN)
     assert status == 0
     assert health(variables) != 0
 
@@ -149,13 +146,13 @@ def health(variables: dict[str, str]) -> int:
 
 def test_what_was_installed_serves_its_pages_and_policies(container: dict[str, str]) -> None:
     base = f"http://127.0.0.1:{container['SOJOURN_PORT']}"
-    with urllib.request.urlopen(f"{base}/login", timeout=10) as answer:
+    with urllib.request.urlopen(f"{base}/login", timeout=60) as answer:
         page = answer.read().decode()
     assets = re.findall(r"/assets/[^\"]+", page)
     assert assets != []
     for asset in assets:
-        with urllib.request.urlopen(base + asset, timeout=10) as answer:
+        with urllib.request.urlopen(base + asset, timeout=60) as answer:
             assert answer.status == 200
     # The configuration that `sojourn init` writes gives a role a ready-made policy; a missing one would be a fault.
-    with urllib.request.urlopen(f"{base}/health/ready", timeout=10) as answer:
+    with urllib.request.urlopen(f"{base}/health/ready", timeout=60) as answer:
         assert answer.status == 200

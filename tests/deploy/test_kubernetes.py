@@ -1,6 +1,5 @@
 """The Kubernetes manifest: its parts fit together, and the gateway lives with a ConfigMap as a kubelet mounts it."""
 
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import yaml
 from tests.deploy.files import DEPLOY, instructions
 from tests.fakes.redis import RedisServer
 from tests.gateway import Gateway, running
+from tests.waiting import until
 
 DOCUMENTS = list(yaml.safe_load_all((DEPLOY / "kubernetes.yaml").read_text()))
 MANIFEST: dict[str, dict[str, Any]] = {each["kind"]: each for each in DOCUMENTS}
@@ -103,7 +103,4 @@ def test_the_gateway_follows_its_config_map(tmp_path: Path, configuration: dict[
             assert isinstance(epoch, bytes)
             assert b'"since":0.0' not in epoch
             mount(directory, "..2", configuration | {"accounts/acme.yaml": 'Account: "444455556666"\n'})
-            deadline = time.monotonic() + 15
-            while "configuration loaded" not in gateway.log:
-                assert time.monotonic() < deadline, gateway.log
-                time.sleep(0.1)
+            until(lambda: "configuration loaded" in gateway.log)

@@ -5,7 +5,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import time
 import urllib.request
 from collections.abc import Iterator
 from configparser import ConfigParser
@@ -15,6 +14,7 @@ import pytest
 
 from tests.deploy.files import DEPLOY, replaced
 from tests.gateway import SOJOURN, clean_environment, free_port
+from tests.waiting import WITHIN, until
 
 ANALYZE = shutil.which("systemd-analyze")
 PR_SET_MDWE, REFUSE_EXEC_GAIN = 65, 1
@@ -67,7 +67,7 @@ class Started:
         self.command = [*(places.get(word, word) for word in SERVICE["ExecStart"].split()), "--port", str(self.port)]
         self.manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.manager.bind(str(directory / "notify"))
-        self.manager.settimeout(30)
+        self.manager.settimeout(WITHIN)
         with (directory / "log").open("wb") as log:
             self.process = subprocess.Popen(
                 self.command,
@@ -82,7 +82,7 @@ class Started:
         return (self.directory / "log").read_text()
 
     def ready(self) -> bool:
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/health/ready", timeout=5) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/health/ready", timeout=60) as answer:
             return bool(answer.status == 200)
 
 
@@ -109,10 +109,7 @@ def test_systemd_is_told_when_it_serves_and_told_to_stop_it_drains(started: Star
 
     assert SERVICE["ExecReload"] == "/bin/kill -HUP $MAINPID"
     started.process.send_signal(signal.SIGHUP)
-    deadline = time.monotonic() + 10
-    while "configuration loaded" not in started.log:
-        assert time.monotonic() < deadline, started.log
-        time.sleep(0.05)
+    until(lambda: "configuration loaded" in started.log)
 
     # `KillMode=mixed`: the parent alone gets the signal.
     assert SERVICE["KillMode"] == "mixed"

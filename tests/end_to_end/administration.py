@@ -94,7 +94,7 @@ def administer(gateway: Gateway, keys: Mapping[str, str], action: str, **paramet
     named = {name.replace("__", "."): str(value) for name, value in parameters.items()}
     body = urlencode({"Action": action, "Version": "2026-11-21", **named})
     headers = signed(gateway, keys, "/", body)
-    connection = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=60)
     try:
         connection.request("POST", "/", body, {**headers, "Accept": "application/json"})
         answer = connection.getresponse()
@@ -123,4 +123,4 @@ def sojourn(gateway: Gateway, keys: Any, *words: str) -> subprocess.CompletedPro
         "AWS_SECRET_ACCESS_KEY": keys["SecretAccessKey"],
         "AWS_ENDPOINT_URL_STS": gateway.url,
     }
-    return subprocess.run([SOJOURN, *words], capture_output=True, text=True, timeout=60, env=environment)
+    return subprocess.run([SOJOURN, *words], capture_output=True, text=True, timeout=120, env=environment)

@@ -19,7 +19,9 @@ OTHER = f"arn:aws:iam::{DEV}:ldap-provider/other"
 LDAP = "sts:AssumeRoleWithLDAPIdentity"
 PERSON, GUEST = (new_key(DEV) for _ in range(2))
 WITH_CODE = {"Bool": {"aws:MultiFactorAuthPresent": "true"}}
-FRESH_CODE = {"NumericLessThanEquals": {"aws:MultiFactorAuthAge": "2"}}
+FRESH = 10
+"""Seconds for which a code counts as fresh."""
+FRESH_CODE = {"NumericLessThanEquals": {"aws:MultiFactorAuthAge": str(FRESH)}}
 UNBOUNDED = {"failures": 1_000_000, "within": "15m"}
 
 
@@ -36,13 +38,23 @@ def serial(name: str) -> str:
     return f"arn:aws:iam::{DEV}:mfa/{name}"
 
 
+def within_a_step(seconds: float = 8) -> int:
+    """The time, where so many seconds of the 30-second step are left: else that of the next step, which is waited for.
+
+    For what counts steps: a code of the step before the present one is good, and a moment later it may be too old.
+    """
+    if (left := 30 - time.time() % 30) < seconds:
+        time.sleep(left + 0.01)
+    return int(time.time())
+
+
 def code(name: str, *, steps: int = 0) -> str:
-    """The device's code, `steps` of 30 seconds from now."""
-    return pyotp.TOTP(SEEDS[name]).at(int(time.time()) + 30 * steps)
+    """The device's code, `steps` of 30 seconds from now; to be used at once where that is not the present step."""
+    return pyotp.TOTP(SEEDS[name]).at((within_a_step() if steps else int(time.time())) + 30 * steps)
 
 
 def factor(name: str, *, steps: int = 0) -> dict[str, str]:
-    """`SerialNumber` and `TokenCode`."""
+    """`SerialNumber` and `TokenCode`, as `code`."""
     return {"SerialNumber": serial(name), "TokenCode": code(name, steps=steps)}
 
 

@@ -71,7 +71,7 @@ class Person:
 
     def _send(self, method: str, path: str, body: str | None, headers: Mapping[str, str]) -> Answer:
         parts = urlsplit(self.base)
-        connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=20)
+        connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=60)
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
         if body is not None:
             sent["Content-Type"] = "application/x-www-form-urlencoded"

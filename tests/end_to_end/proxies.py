@@ -14,9 +14,9 @@ import pytest
 
 from tests.deploy.files import replaced
 from tests.gateway import free_port
+from tests.waiting import WITHIN
 
 GATEWAY, SERVICE = "127.0.0.1:8080", "127.0.0.1:9000"
-WITHIN = 20.0
 
 
 def _installed(name: str) -> str:
@@ -28,7 +28,7 @@ def _installed(name: str) -> str:
 
 def _routes(port: int) -> bool:
     """Whether it answers; Traefik says 404 until it has read its routes."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     try:
         connection.request("GET", "/")
         return connection.getresponse().status != 404
@@ -52,7 +52,7 @@ def _answering(command: list[str], directory: Path, port: int) -> Iterator[str]:
         yield f"http://127.0.0.1:{port}"
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(WITHIN)
 
 
 @contextlib.contextmanager

@@ -165,7 +165,7 @@ def ask(gateway: Gateway, server: dict[str, str], question: Any) -> tuple[int, A
     body = question if isinstance(question, bytes) else json.dumps(question).encode()
     request = AWSRequest("POST", f"{gateway.url}/authorize", data=body, headers={"Content-Type": "application/json"})
     SigV4Auth(keys_of(server), "sts", "us-east-1").add_auth(request)
-    connection = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=60)
     try:
         connection.request("POST", "/authorize", body, dict(request.prepare().headers))
         answer = connection.getresponse()
@@ -182,5 +182,5 @@ def bearer(gateway: Gateway, issuer: FakeIssuer, **claims: Any) -> str:
         "subject_token_type": "urn:ietf:params:oauth:token-type:id_token",
         "resource": role_arn("app"),
     }
-    with gateway.opener.open(f"{gateway.url}/oauth2/token", urlencode(form).encode(), timeout=10) as answer:
+    with gateway.opener.open(f"{gateway.url}/oauth2/token", urlencode(form).encode(), timeout=60) as answer:
         return str(json.load(answer)["access_token"])

@@ -27,7 +27,7 @@ def test_the_result_has_aws_shape(gateway: Gateway, alice: Any) -> None:
     assert account_of(credentials["AccessKeyId"]) == PROD
     assert len(credentials["SecretAccessKey"]) == 40
     lifetime = credentials["Expiration"] - datetime.now(UTC)
-    assert timedelta(seconds=3590) < lifetime <= timedelta(hours=1)
+    assert timedelta(seconds=3360) < lifetime <= timedelta(hours=1)
     assert "PackedPolicySize" not in result
     assert "SourceIdentity" not in result
     identity = gateway.client(credentials=credentials).get_caller_identity()
@@ -107,7 +107,7 @@ class TestDuration:
     def test_the_edges_are_accepted(self, alice: Any, seconds: int) -> None:
         result = assume(alice, "open", DurationSeconds=seconds)
         lifetime = (result["Credentials"]["Expiration"] - datetime.now(UTC)).total_seconds()
-        assert seconds - 10 < lifetime <= seconds
+        assert seconds - 240 < lifetime <= seconds
 
     @pytest.mark.parametrize(
         ("seconds", "text"),

@@ -3,7 +3,6 @@
 import json
 import shutil
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from tests.fakes.background import Background
 from tests.fakes.issuer import AUDIENCE, FakeIssuer
 from tests.fakes.redis import RedisServer
 from tests.gateway import Gateway, running, write_configuration
+from tests.waiting import until
 
 RESTORE = Path(__file__).parents[2] / "deploy" / "store-from-dump"
 DEPLOY = f"arn:aws:iam::{PROD}:role/ci/deploy"
@@ -53,7 +53,7 @@ def redeem(gateway: Gateway, token: str) -> None:
 
 
 def kids(gateway: Gateway) -> set[str]:
-    with gateway.opener.open(f"{gateway.url}/.well-known/jwks.json", timeout=5) as answer:
+    with gateway.opener.open(f"{gateway.url}/.well-known/jwks.json", timeout=60) as answer:
         return {each["kid"] for each in json.load(answer)["keys"]}
 
 
@@ -61,10 +61,7 @@ def dumped(server: RedisServer, to: Path) -> Path:
     """A dump of the server as it is."""
     assert server.command("BGSAVE").startswith("+")
     made = server.directory / "dump.rdb"
-    deadline = time.monotonic() + 10
-    while not made.exists():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    until(made.exists)
     return Path(shutil.copy(made, to))
 
 
@@ -86,7 +83,7 @@ def test_a_store_restored_from_a_dump_knows_what_the_dump_knew(tmp_path: Path, i
 
     restored = tmp_path / "restored"
     restored.mkdir()
-    subprocess.run([RESTORE, dump, restored], check=True, capture_output=True, timeout=60)
+    subprocess.run([RESTORE, dump, restored], check=True, capture_output=True, timeout=120)
     with (
         RedisServer(restored) as server,
         running(Gateway(one, store=server.url)) as first,
@@ -109,10 +106,10 @@ def test_a_store_restored_from_a_dump_knows_what_the_dump_knew(tmp_path: Path, i
 def test_a_dump_is_not_put_over_a_store(tmp_path: Path) -> None:
     (tmp_path / "appendonlydir").mkdir()
     (tmp_path / "backup.rdb").write_bytes(b"REDIS0011")
-    refused = subprocess.run([RESTORE, tmp_path / "backup.rdb", tmp_path], capture_output=True, text=True, timeout=60)
+    refused = subprocess.run([RESTORE, tmp_path / "backup.rdb", tmp_path], capture_output=True, text=True, timeout=120)
     assert (refused.returncode, "move it away first" in refused.stderr) == (1, True)
     (tmp_path / "new").mkdir()
-    broken = subprocess.run([RESTORE, tmp_path / "backup.rdb", tmp_path / "new"], capture_output=True, timeout=60)
+    broken = subprocess.run([RESTORE, tmp_path / "backup.rdb", tmp_path / "new"], capture_output=True, timeout=120)
     assert broken.returncode == 1
     assert list((tmp_path / "new").iterdir()) == []
 

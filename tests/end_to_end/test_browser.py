@@ -4,9 +4,8 @@ import json
 import os
 import re
 import shutil
-import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,8 @@ import pytest
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.remote.webelement import WebElement
+from selenium.webdriver.support.expected_conditions import staleness_of
 from selenium.webdriver.support.wait import WebDriverWait
 
 from tests.end_to_end.refusals import refused
@@ -26,6 +27,7 @@ from tests.fakes.idp import AWS, key_pair
 from tests.fakes.redis import RedisServer
 from tests.fakes.saml_idp import SamlIdpServer, form
 from tests.gateway import Gateway, running, write_configuration
+from tests.waiting import WITHIN, until
 
 NARROW, WIDE = (360, 740), (1280, 900)
 ROLES = [
@@ -64,7 +66,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
                 posting = metadata.replace(REDIRECT, "urn:oasis:names:tc:SAML:2.0:bindings:SOAP")
                 described["dev"]["SAMLProviders"][1]["SamlMetadataDocument"] = posting
                 write_configuration(directory, described, settings)
-                _until(lambda: "configuration loaded" in gateway.log)
+                until(lambda: "configuration loaded" in gateway.log)
                 yield World(gateway, idp, own)
 
 
@@ -93,10 +95,16 @@ def complaints(browser: webdriver.Chrome) -> list[str]:
     return [entry["message"] for entry in entries]
 
 
-def wait_for(browser: webdriver.Chrome, title: str) -> None:
-    WebDriverWait(browser, 15).until(
-        lambda driver: driver.title.startswith(title), f"{title!r} did not come: {browser.title!r}"
-    )
+def wait_for(browser: webdriver.Chrome, title: str, *, after: WebElement | None = None) -> None:
+    """Until the whole page is there. `after`: of the page before, where that has the same title."""
+
+    def came(driver: webdriver.Chrome) -> bool:
+        if after is not None and not staleness_of(after)(driver):
+            return False
+        whole = driver.execute_script("return document.readyState") == "complete"
+        return bool(whole and driver.title.startswith(title))
+
+    WebDriverWait(browser, WITHIN).until(came, f"{title!r} did not come")
 
 
 def block(browser: webdriver.Chrome, name: str) -> str:
@@ -196,7 +204,7 @@ def test_sign_in_that_begins_here(world: World, browser: webdriver.Chrome) -> No
         {"origin": world.own, "permissions": ["clipboardReadWrite", "clipboardSanitizedWrite"]},
     )
     copy.click()
-    WebDriverWait(browser, 5).until(lambda _: copy.text == "Copied")
+    WebDriverWait(browser, WITHIN).until(lambda _: copy.text == "Copied")
     copied = browser.execute_async_script("navigator.clipboard.readText().then(arguments[0], () => arguments[0](null))")
     assert copied in (None, block(browser, "environment"))
     secret = process["SecretAccessKey"]
@@ -271,13 +279,6 @@ def _forget_complaints(browser: webdriver.Chrome) -> None:
 
 
 def _read(url: str) -> str:
-    with urllib.request.urlopen(url, timeout=10) as answer:
+    with urllib.request.urlopen(url, timeout=60) as answer:
         text: str = answer.read().decode()
         return text
-
-
-def _until(happened: Callable[[], bool]) -> None:
-    end = time.monotonic() + 15
-    while not happened():
-        assert time.monotonic() < end
-        time.sleep(0.05)

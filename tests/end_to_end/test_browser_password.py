@@ -10,7 +10,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.select import Select
 
-from tests.end_to_end.directory_world import CORP, UNBOUNDED, account, age_memory, code, provider
+from tests.end_to_end.directory_world import CORP, UNBOUNDED, account, age_memory, code, provider, within_a_step
 from tests.end_to_end.ldap_client import RIGHT
 from tests.end_to_end.test_browser import (
     assert_accessible,
@@ -51,8 +51,9 @@ def test_password_code_role_credentials(gateway: Gateway, browser: webdriver.Chr
     assert_accessible(browser)
     look(browser, f"sign-in-{scheme}")
 
+    form = browser.find_element(By.TAG_NAME, "form")
     fill(browser, "wrong")
-    wait_for(browser, "Sign in")
+    wait_for(browser, "Sign in", after=form)
     alert = browser.find_element(By.CSS_SELECTOR, "[role=alert]")
     assert alert.text == "The user name, the password or the one-time code is not valid."
     assert browser.find_element(By.NAME, "username").get_attribute("value") == "alice"
@@ -63,6 +64,7 @@ def test_password_code_role_credentials(gateway: Gateway, browser: webdriver.Chr
     look(browser, f"sign-in-again-{scheme}")
     assert all("403" in each for each in complaints(browser))
 
+    within_a_step(25)  # typing takes its time
     fill(browser, RIGHT, code("alice", steps=-1 if scheme == "light" else 0))
     wait_for(browser, "Choose a role")
     look(browser, f"roles-of-a-directory-{scheme}")

@@ -14,6 +14,7 @@ from selenium.webdriver.support.wait import WebDriverWait
 from tests.end_to_end.key_world import OWN, World, key_world
 from tests.end_to_end.test_browser import assert_accessible, block, browser, choose, look, wait_for
 from tests.end_to_end.world import DEV
+from tests.waiting import WITHIN
 
 __all__ = ["browser"]
 
@@ -52,7 +53,7 @@ def test_register_sign_in_role_credentials(world: World, browser: webdriver.Chro
     wait_for(browser, "Sign in")
     look(browser, f"key-sign-in-{scheme}")
     browser.find_element(By.LINK_TEXT, "Add or remove a security key").click()
-    WebDriverWait(browser, 5).until(lambda driver: "next=keys" in driver.current_url)
+    WebDriverWait(browser, WITHIN).until(lambda driver: "next=keys" in driver.current_url)
     sign_in(browser, name)
 
     wait_for(browser, "Your security keys")
@@ -95,10 +96,12 @@ def test_keys_are_told_apart_and_removed(world: World, browser: webdriver.Chrome
     browser.remove_virtual_authenticator()
     plug_in(browser)
     type_in(browser, "name", "x" * 64, Keys.ENTER)
-    WebDriverWait(browser, 15).until(lambda driver: len(driver.find_elements(By.CSS_SELECTOR, ".keys li")) == 2)
+    WebDriverWait(browser, WITHIN).until(lambda driver: len(driver.find_elements(By.CSS_SELECTOR, ".keys li")) == 2)
+    wait_for(browser, "Your security keys")
     look(browser, "keys-two")
     browser.find_element(By.CSS_SELECTOR, "button[aria-label='Remove first']").click()
-    WebDriverWait(browser, 15).until(lambda driver: len(driver.find_elements(By.CSS_SELECTOR, ".keys li")) == 1)
+    WebDriverWait(browser, WITHIN).until(lambda driver: len(driver.find_elements(By.CSS_SELECTOR, ".keys li")) == 1)
+    wait_for(browser, "Your security keys")
     browser.find_element(By.XPATH, "//button[.='Continue to the roles']").click()
     wait_for(browser, "Choose a role")
     choose(browser, "role/with-mfa")
@@ -177,4 +180,4 @@ def press(browser: webdriver.Chrome) -> None:
 def told(browser: webdriver.Chrome, text: str) -> None:
     """Wait for what the page says about the key."""
     status = browser.find_element(By.CSS_SELECTOR, "form[data-ceremony] [role=status]")
-    WebDriverWait(browser, 15).until(lambda _: status.text == text, f"{text!r} was not said: {status.text!r}")
+    WebDriverWait(browser, WITHIN).until(lambda _: status.text == text, f"{text!r} was not said: {status.text!r}")

@@ -34,7 +34,7 @@ def environment(gateway: Gateway) -> dict[str, str]:
 
 def run(gateway: Gateway, *argv: object, **more: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [str(word) for word in argv], capture_output=True, text=True, timeout=60, env=environment(gateway) | more
+        [str(word) for word in argv], capture_output=True, text=True, timeout=120, env=environment(gateway) | more
     )
 
 
@@ -163,7 +163,7 @@ class TestDemonstration:
         assert len(lines) >= 4
         script = "set -e\n" + "\n".join(f"{line}; echo ' --'" if number else line for number, line in enumerate(lines))
         env = clean_environment() | {"PATH": f"{AWS.parent}:{SOJOURN.parent}:{os.environ['PATH']}"}
-        ran = subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=60, env=env, cwd=ROOT)
+        ran = subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=120, env=env, cwd=ROOT)
         assert ran.returncode == 0, ran.stderr
         answers: list[Any] = [json.loads(each) for each in ran.stdout.split(" --\n") if each.strip()]
         assert answers[0]["Arn"].endswith("user/alice")
@@ -174,7 +174,7 @@ class TestDemonstration:
             [str(SOJOURN), "serve", "--config", str(demo.directory), "--host", "0.0.0.0"],
             capture_output=True,
             text=True,
-            timeout=30,
+            timeout=120,
             env=clean_environment() | {"SOJOURN_PUBLIC_URL": "http://example.org"},
         )
         assert ended.returncode == 1

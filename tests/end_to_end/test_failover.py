@@ -19,6 +19,7 @@ from tests.end_to_end.world import DEV, role_arn
 from tests.fakes.deployments import RedisCluster, SentinelTrio
 from tests.fakes.redis import RedisServer
 from tests.gateway import Gateway, running, write_configuration
+from tests.waiting import WITHIN
 
 HOME, DEPLOY = role_arn("home", DEV), role_arn("ci/deploy")
 DEVICE = {"VirtualMfaDeviceName": "alice", "Base32StringSeed": SEEDS["alice"], "Users": ["alice"]}
@@ -26,7 +27,8 @@ DEVICE = {"VirtualMfaDeviceName": "alice", "Base32StringSeed": SEEDS["alice"], "
 
 @pytest.fixture(params=[SentinelTrio, RedisCluster])
 def deployment(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SentinelTrio | RedisCluster]:
-    with request.param(tmp_path / "store", replicas=1) as deployment:
+    # Patient: a busy machine is not to promote a replica before its time.
+    with request.param(tmp_path / "store", replicas=1, patience=4000) as deployment:
         yield deployment
 
 
@@ -56,7 +58,7 @@ def patient(gateway: Gateway) -> Any:
         region_name="us-east-1",
         aws_access_key_id=ALICE["AccessKeyId"],
         aws_secret_access_key=ALICE["SecretAccessKey"],
-        config=Config(retries={"mode": "standard", "total_max_attempts": 10}, connect_timeout=5, read_timeout=5),
+        config=Config(retries={"mode": "standard", "total_max_attempts": 10}, connect_timeout=60, read_timeout=60),
     )
 
 
@@ -64,17 +66,21 @@ def minted(client: Any, role: str = HOME, **more: str) -> Any:
     return client.assume_role(RoleArn=role, RoleSessionName="test", **more)["Credentials"]
 
 
-def errors_of(gateway: Gateway, *, seconds: float) -> tuple[Counter[str], list[Any]]:
-    """What a client that never retries is told meanwhile, and the credentials that it is handed out."""
-    client, told, handed_out = gateway.client(credentials=ALICE), Counter[str](), []
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
+def errors_of(gateway: Gateway) -> tuple[Counter[str], list[Any]]:
+    """What a client that never retries is told until it is served again, and the credentials that it is handed out."""
+    client, told, handed_out = gateway.client(credentials=ALICE), Counter[str](), list[Any]()
+    served_again = 0
+    end = time.monotonic() + WITHIN
+    while served_again < 10:
         start = time.monotonic()
+        assert start < end
         try:
             handed_out.append(minted(client))
+            served_again += bool(told)
         except ClientError as error:
             told[error.response["Error"]["Code"]] += 1
-        assert time.monotonic() - start < 4
+        # What waits for a lost server until the operating system or the client gives up takes longer.
+        assert time.monotonic() - start < 20
         time.sleep(0.1)
     return told, handed_out
 
@@ -88,9 +94,9 @@ def test_a_lost_primary_costs_seconds_and_no_promise(gateways: Sequence[Gateway]
     kept.append(minted(alice, **used))
     assert all(lives(two, credentials) for credentials in kept)
     administer(two, ADMIN, "RevokeSessions", RoleArn=DEPLOY)
-    primary.kill()
     with ThreadPoolExecutor(3) as threads:
-        impatient = [threads.submit(errors_of, gateway, seconds=5) for gateway in gateways]
+        impatient = [threads.submit(errors_of, gateway) for gateway in gateways]
+        primary.kill()
         retried = threads.submit(minted, patient(one))
         kept.append(retried.result())
         for told, handed_out in (each.result() for each in impatient):
@@ -98,8 +104,10 @@ def test_a_lost_primary_costs_seconds_and_no_promise(gateways: Sequence[Gateway]
             kept += handed_out
     for gateway in gateways:
         gateway.wait()
-        assert not any(lives(gateway, credentials) for credentials in ended)
-        assert all(lives(gateway, credentials) for credentials in kept)
+        # First what holds for a minute and a half only.
         for code in (used, factor("alice"), factor("alice", steps=1)):
             with refused("AccessDenied", "invalid MFA one time pass code"):
                 minted(gateway.client(credentials=ALICE), **code)
+    for gateway in gateways:
+        assert not any(lives(gateway, credentials) for credentials in ended)
+        assert all(lives(gateway, credentials) for credentials in kept)

@@ -76,7 +76,7 @@ class Action:
 
     def id_token(self, audience: str) -> str:
         url = urlsplit(f"{self.runner.request_url}&{urlencode({'audience': audience})}")
-        connection = http.client.HTTPConnection("127.0.0.1", url.port, timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", url.port, timeout=60)
         headers = {"Authorization": f"Bearer {self.runner.request_token}", "Accept": "application/json"}
         connection.request("GET", f"{url.path}?{url.query}", headers=headers)
         value: str = json.load(connection.getresponse())["value"]
@@ -114,7 +114,7 @@ class Action:
         }
 
     def _post(self, body: str, headers: dict[str, str]) -> tuple[int, Any]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.gateway.port, timeout=20)
+        connection = http.client.HTTPConnection("127.0.0.1", self.gateway.port, timeout=60)
         connection.request("POST", "/", body, headers)
         answer = connection.getresponse()
         document = ET.fromstring(answer.read())

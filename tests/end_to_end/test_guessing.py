@@ -1,6 +1,7 @@
 """Guessers and hung directories at a gateway as its operator runs it."""
 
 import contextlib
+import math
 import statistics
 import time
 from collections import Counter
@@ -20,6 +21,8 @@ from tests.gateway import Gateway, running, write_configuration
 
 ROLE = {"RoleArn": role_arn("engineers", DEV), "ProviderArn": CORP}
 BEHIND_A_PROXY = {"server": {"trusted_proxies": ["127.0.0.1/32"]}}
+HANGS = 8
+"""Seconds until a sign-in gives a directory up."""
 NO_LIMITS = {"guessing": {"user": UNBOUNDED, "address": UNBOUNDED, "everyone": UNBOUNDED}}
 
 
@@ -65,14 +68,16 @@ def test_a_thousand_guesses_are_bounded_and_shut_nobody_out(directory: Slapd, tm
             name = ("alice", "alice@acme.test", "ALICE")[i % 3]
             return outcome(gateway, name, f"guess-{i}", source=f"203.0.113.{i % 250}")
 
+        began = time.monotonic()
         with ThreadPoolExecutor(50) as pool:
             answers = set(pool.map(guess, range(1000)))
+        took = time.monotonic() - began
         found = reasons(gateway)
         print(f"\n1,000 guesses at one user by three names from 250 addresses: {dict(found)}")
         assert answers == {"403 IDPRejectedClaim The user name, the password or the one-time code is not valid."}
         assert sum(found.values()) == 1000
         # Ten are borne; afterwards the delays grow: 1, 2, 4, ... seconds.
-        assert found["password"] <= 16
+        assert found["password"] <= 12 + math.log2(1 + took)
         assert sign_in(gateway, "alice", source=home, **ROLE)["Arn"].endswith("/alice")
 
 
@@ -87,6 +92,8 @@ def test_guesses_at_many_users_from_one_address_are_bounded(directory: Slapd, tm
 
 
 def test_unknown_users_and_wrong_passwords_take_the_same_time(directory: Slapd, tmp_path: Path) -> None:
+    """All refusals leave at whole quarters of a second: no answer is there sooner, and the quickest of each kind are
+    there in the same quarter, however busy the machine is."""
     kinds = {"unknown": ("nobody", "x"), "wrong": ("alice", "x"), "locked": ("locked", "correct horse")}
     taken: dict[str, list[float]] = {kind: [] for kind in kinds}
     with serving(tmp_path, NO_LIMITS, provider(directory)) as gateway:
@@ -95,24 +102,27 @@ def test_unknown_users_and_wrong_passwords_take_the_same_time(directory: Slapd, 
                 began = time.perf_counter()
                 assert outcome(gateway, username, password).startswith("403 IDPRejectedClaim")
                 taken[kind].append(time.perf_counter() - began)
-    medians = {kind: statistics.median(values) * 1000 for kind, values in taken.items()}
-    print(f"\nmedian ms: { ({kind: round(value, 2) for kind, value in medians.items()}) }")
-    spread = max(statistics.pstdev(values) for values in taken.values()) * 1000
-    assert max(medians.values()) - min(medians.values()) < max(5.0, 3 * spread)
+    quickest = {kind: min(values) * 1000 for kind, values in taken.items()}
+    print(f"\nquickest in ms: { ({kind: round(value, 2) for kind, value in quickest.items()}) }")
+    assert {int(each // 250) for each in quickest.values()} == {1}
 
 
 def test_a_hung_directory_leaves_the_others_at_their_latency(directory: Slapd, tmp_path: Path) -> None:
-    with serving(tmp_path, NO_LIMITS, provider(directory, TimeoutSeconds=3)) as gateway:
+    with serving(tmp_path, NO_LIMITS | BEHIND_A_PROXY, provider(directory, TimeoutSeconds=HANGS)) as gateway:
         sign_in(gateway, "alice", **ROLE)
         client = gateway.client(credentials=PERSON)
-        before = _latencies(client, 60)
+        before = [_latency(client) for _ in range(60)]
         directory.pause()
         try:
             with ThreadPoolExecutor(200) as pool:
                 began = time.monotonic()
-                sign_ins = [pool.submit(outcome, gateway, "alice", "correct horse") for _ in range(200)]
-                time.sleep(0.8)
-                during = _latencies(client, 60)
+                # Two hundred people, each at home: nobody waits for somebody else's count.
+                sign_ins = [
+                    pool.submit(outcome, gateway, f"person{i}", "x", source=f"203.0.113.{i}") for i in range(200)
+                ]
+                during = []
+                while not all(each.done() for each in sign_ins):
+                    during.append(_latency(client))
                 answers = Counter(each.result()[:25] for each in sign_ins)
                 took = time.monotonic() - began
         finally:
@@ -122,8 +132,9 @@ def test_a_hung_directory_leaves_the_others_at_their_latency(directory: Slapd, t
             f"hung directory; all of those answered after {took:.1f} s: {dict(answers)}"
         )
         assert set(answers) == {"400 IDPCommunicationError"}
-        assert took < 8
-        assert statistics.median(during) < 10 * statistics.median(before) + 0.05
+        # In a queue they would hang one after the other; behind the hung directory everybody would wait for it.
+        assert took < 3 * HANGS
+        assert statistics.median(during) < HANGS / 4
 
 
 def test_passwords_that_nobody_judged_do_not_count(directory: Slapd, tmp_path: Path) -> None:
@@ -132,13 +143,10 @@ def test_passwords_that_nobody_judged_do_not_count(directory: Slapd, tmp_path: P
         assert answers == {"400 IDPCommunicationError"}
 
 
-def _latencies(client: Any, times: int) -> list[float]:
-    taken = []
-    for _ in range(times):
-        began = time.perf_counter()
-        client.get_caller_identity()
-        taken.append(time.perf_counter() - began)
-    return taken
+def _latency(client: Any) -> float:
+    began = time.perf_counter()
+    client.get_caller_identity()
+    return time.perf_counter() - began
 
 
 def _shown(latencies: list[float]) -> str:

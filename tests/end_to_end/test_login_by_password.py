@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.directory_world import CORP, UNBOUNDED, account, age_memory, code, provider, serial
+from tests.end_to_end.directory_world import CORP, UNBOUNDED, account, age_memory, code, provider, serial, within_a_step
 from tests.end_to_end.ldap_client import RIGHT
 from tests.end_to_end.world import DEV, role_arn
 from tests.fakes.redis import RedisServer
@@ -34,7 +34,7 @@ def run(gateway: Gateway, typed: list[str], *options: str, endpoint: str | None 
         capture_output=True,
         text=True,
         env=clean_environment(),
-        timeout=30,
+        timeout=120,
         check=False,
         start_new_session=True,
     )
@@ -64,6 +64,7 @@ def test_a_role_is_chosen_where_several_are_open(gateway: Gateway) -> None:
 
 def test_a_code_is_asked_for_and_asked_again_after_a_choice(gateway: Gateway) -> None:
     number = ("--serial-number", serial("bob"), "--format", "credential-process")
+    within_a_step(25)
     status, output, messages = run(gateway, ["bob", RIGHT, code("bob", steps=-1), "1", code("bob")], *number)
     assert status == 0, messages
     assert "A code works once" in messages

@@ -5,7 +5,6 @@ import re
 import shlex
 import stat
 import subprocess
-import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
@@ -19,6 +18,7 @@ from tests.end_to_end.world import DEV, role_arn
 from tests.fakes.idp import FakeIdp
 from tests.fakes.redis import RedisServer
 from tests.gateway import SOJOURN, Gateway, clean_environment, running
+from tests.waiting import until
 
 
 @pytest.fixture(scope="module")
@@ -66,14 +66,12 @@ class Program:
     @property
     def address(self) -> str:
         """What the browser was told to open."""
-        end = time.monotonic() + 10
-        while not self._noted.exists():
-            assert time.monotonic() < end and self.process.poll() is None, self.process.communicate()
-            time.sleep(0.02)
+        until(lambda: self._noted.exists() or self.process.poll() is not None)
+        assert self._noted.exists(), self.process.communicate()
         return self._noted.read_text()
 
     def end(self, typed: str | None = None) -> tuple[int, str, str]:
-        output, errors = self.process.communicate(typed, timeout=20)
+        output, errors = self.process.communicate(typed, timeout=120)
         return self.process.returncode, output, errors
 
 

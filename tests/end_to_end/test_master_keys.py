@@ -9,7 +9,7 @@ import secrets
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -31,6 +31,7 @@ from tests.end_to_end.test_sessions_admin import assume
 from tests.end_to_end.world import DEV, allow, inline, new_key
 from tests.fakes.redis import RedisServer
 from tests.gateway import Gateway, running, write_configuration
+from tests.waiting import until
 
 PERSON = new_key(DEV)
 PEOPLE = {
@@ -63,16 +64,6 @@ def master_keys(gateway: Gateway) -> dict[str, dict[str, Any]]:
     """Id to what ListSigningKeys tells of it."""
     answer = administer(gateway, CHIEF, "ListSigningKeys")
     return {each["MasterKeyId"]: each for each in answer["MasterKeys"]}
-
-
-def until(true: Callable[[], Any], within: float = 30, every: float = 0.2) -> Any:
-    """What the condition gives when it holds."""
-    deadline = time.monotonic() + within
-    while True:
-        if found := true():
-            return found
-        assert time.monotonic() < deadline
-        time.sleep(every)
 
 
 def statuses(gateway: Gateway) -> dict[str, str]:
@@ -132,7 +123,7 @@ def _load(
         time.sleep(0.02)
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(600)
 def test_a_rotation_fails_no_request(gateways: Sequence[Gateway]) -> None:
     one, two = gateways
     iam = one.client("iam", PERSON)
@@ -152,7 +143,7 @@ def test_a_rotation_fails_no_request(gateways: Sequence[Gateway]) -> None:
         until(lambda: master_keys(two)[OLD_ID]["SealedValues"] == 0)
         shown = master_keys(one)
         assert shown[NEW_ID]["SealedValues"] == 4
-        assert 36 * 3600 < shown[OLD_ID]["LastSessionEndsAt"] - time.time() < 36 * 3600 + 60
+        assert 36 * 3600 < shown[OLD_ID]["LastSessionEndsAt"] - time.time() < 36 * 3600 + 240
         held.clear()  # in place of waiting until it has ended
         begun = tuple(rounds)
         until(lambda: all(now > before + 1 for now, before in zip(rounds, begun, strict=True)))
@@ -161,7 +152,7 @@ def test_a_rotation_fails_no_request(gateways: Sequence[Gateway]) -> None:
             stands(each, {NEW_ID: "Current"})
         time.sleep(6)  # the signing keys are read every five seconds
         assert not any(map(reasons, gateways))
-    assert min(rounds) > 20
+        until(lambda: min(rounds) > 20)
     assert kids(one) == kids(two) == published
     assert not lives(one, session)
     assert f"master key '{OLD_ID}' is not among the configured ones" in one.log
@@ -252,7 +243,7 @@ def test_from_the_key_of_the_state_directory_to_one_of_ones_own(tmp_path: Path) 
         assert lives(gateway, assume(gateway, ALICE))
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(600)
 def test_a_gateway_that_is_killed_in_the_middle_leaves_the_rest_for_later(tmp_path: Path, redis: RedisServer) -> None:
     devices = 6000
     asyncio.run(_create(redis.url, devices))
@@ -261,19 +252,29 @@ def test_a_gateway_that_is_killed_in_the_middle_leaves_the_rest_for_later(tmp_pa
     with redis_client.Redis.from_url(redis.url) as store, running(gateway):
         names = list(store.scan_iter("sojourn:entry:mfa:*", count=1000))
         assert len(names) == devices
-        # Few are looked at, so that looking takes less time than the rest needs.
-        until(lambda: _under(store, names[::100], NEW_ID) > 0, every=0.01)
-        gateway.kill()
-        moved = _under(store, names, NEW_ID)
-        assert 0 < moved < devices
+        first, second = NEW, OLD
+        # On a busy machine it may be through before it is killed: then it is to go the other way.
+        while not 0 < (moved := _killed_on_the_way(gateway, store, names, master_id(first))) < devices:
+            assert moved == devices
+            first, second = second, first
+            configure(gateway, first, second)
+            gateway.start()
         gateway.start()
-        until(lambda: master_keys(gateway)[OLD_ID].get("SealedValues") == 0, within=60)
-        assert _under(store, names, NEW_ID) == devices
-        assert _under(store, names, OLD_ID) == 0
+        until(lambda: master_keys(gateway)[master_id(second)].get("SealedValues") == 0)
+        assert _under(store, names, master_id(first)) == devices
+        assert _under(store, names, master_id(second)) == 0
+
+
+def _killed_on_the_way(gateway: Gateway, store: Any, names: Sequence[bytes], to: str) -> int:
+    """How many values are under the key `to` when the gateway is dead, which was killed when the first one was."""
+    # Few are looked at, so that looking takes less time than the rest needs.
+    until(lambda: _under(store, names[::100], to) > 0, every=0.01)
+    gateway.kill()
+    return _under(store, names, to)
 
 
 def _at_every_worker(gateway: Gateway, first: str) -> bool:
-    return all(statuses(gateway).get(first) == "Current" for _ in range(6))
+    return all(statuses(gateway).get(first) == "Current" for _ in range(16))
 
 
 async def _create(url: str, devices: int) -> None:

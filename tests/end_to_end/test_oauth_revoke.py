@@ -68,7 +68,7 @@ def send(gateway: Gateway, path: str, keys: Mapping[str, str] | None, **paramete
 
 
 def post(gateway: Gateway, path: str, body: str, headers: Mapping[str, str]) -> tuple[int, Any]:
-    connection = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=60)
     try:
         connection.request("POST", path, body, dict(headers))
         answer = connection.getresponse()

@@ -50,7 +50,7 @@ def send(proxy: str, request: dict[str, Any], body: bytes = b"", *more: tuple[st
     `more`: further header lines.
     """
     parts = urlsplit(request["url"])
-    connection = http.client.HTTPConnection("127.0.0.1", urlsplit(proxy).port or 0, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", urlsplit(proxy).port or 0, timeout=60)
     try:
         path = parts.path + (f"?{parts.query}" if parts.query else "")
         connection.putrequest(request["method"], path, skip_host=True, skip_accept_encoding=True)
@@ -98,7 +98,7 @@ def test_long_term_keys_lists_and_presigned_urls(proxy: str, service: ObjectServ
     with forbidden():
         s3(proxy, BOUNDED).put_object(Bucket="b", Key="k", Body=b"1")
     service.objects["/b/k"] = b"2"
-    with urlopen(alice.generate_presigned_url("get_object", {"Bucket": "b", "Key": "k"}), timeout=5) as answer:
+    with urlopen(alice.generate_presigned_url("get_object", {"Bucket": "b", "Key": "k"}), timeout=60) as answer:
         assert answer.read() == b"2"
     with pytest.raises(ClientError, match=r"401|AccessDenied"):  # the example for nginx answers 403 to both
         s3(proxy, ALICE | {"SecretAccessKey": "x"}).get_object(Bucket="b", Key="k")

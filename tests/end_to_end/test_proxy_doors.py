@@ -35,7 +35,7 @@ def door(
     gateway: Gateway, headers: dict[str, str], path: str = "/auth/request", method: str = "GET", body: bytes = b""
 ) -> tuple[int, Any]:
     """A proxy's question: status and headers of the answer."""
-    connection = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=60)
     try:
         connection.request(method, path, body or None, headers)
         answer = connection.getresponse()

@@ -3,7 +3,6 @@
 import json
 import signal
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -44,6 +43,7 @@ from tests.end_to_end.root_world import (
 from tests.end_to_end.world import DEV, PROD, allow, deny, document, role_arn
 from tests.fakes.issuer import FakeIssuer
 from tests.gateway import SOJOURN, Gateway, clean_environment, running, write_configuration
+from tests.waiting import until
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +73,7 @@ def test_the_credentials_are_those_of_the_root_user(gateway: Gateway) -> None:
     credentials = answer["Credentials"]
     assert "SourceIdentity" not in answer
     assert account_of(credentials["AccessKeyId"]) == PROD
-    assert 890 < (credentials["Expiration"] - datetime.now(UTC)).total_seconds() <= 900
+    assert 660 < (credentials["Expiration"] - datetime.now(UTC)).total_seconds() <= 900
     identity = gateway.client(credentials=credentials).get_caller_identity()
     assert (identity["Arn"], identity["UserId"], identity["Account"]) == (root_arn(), PROD, PROD)
     claims = jwt.decode(credentials["SessionToken"], options={"verify_signature": False})
@@ -155,7 +155,7 @@ class TestDuration:
     @pytest.mark.parametrize("seconds", [900, 60])
     def test_up_to_a_quarter_of_an_hour(self, gateway: Gateway, seconds: int) -> None:
         expiration = assume_root(gateway, DurationSeconds=seconds)["Credentials"]["Expiration"]
-        assert seconds - 10 < (expiration - datetime.now(UTC)).total_seconds() <= seconds
+        assert seconds - 59 < (expiration - datetime.now(UTC)).total_seconds() <= seconds
 
     @pytest.mark.parametrize("seconds", [-1, 901])
     def test_no_longer_and_not_negative(self, gateway: Gateway, seconds: int) -> None:
@@ -352,7 +352,7 @@ def test_it_is_on_record(gateway: Gateway) -> None:
     used = gateway.audit[-1]
     assert used["recipientAccountId"] == PROD
     creation = used["userIdentity"]["sessionContext"]["attributes"].pop("creationDate")
-    assert abs(datetime.fromisoformat(creation) - datetime.now(UTC)).total_seconds() < 30
+    assert abs(datetime.fromisoformat(creation) - datetime.now(UTC)).total_seconds() < 240
     assert used["userIdentity"] == {
         "type": "Root",
         "principalId": PROD,
@@ -407,17 +407,15 @@ def test_a_root_session_administers_nothing(gateway: Gateway) -> None:
 
 def eventually(call: Callable[[], Any], code: str | None) -> None:
     """Wait until the call fails with this code, or succeeds."""
-    deadline = time.monotonic() + 10
-    while True:
+
+    def so() -> bool:
         try:
             call()
-            found = None
         except ClientError as error:
-            found = error.response["Error"]["Code"]
-        if found == code:
-            return
-        assert time.monotonic() < deadline, found
-        time.sleep(0.05)
+            return bool(error.response["Error"]["Code"] == code)
+        return code is None
+
+    until(so)
 
 
 def test_it_ends_with_its_account_and_begins_with_the_organization(tmp_path: Path) -> None:
@@ -471,6 +469,6 @@ class TestSimulated:
     def simulated(gateway: Gateway, principal: str, resource: str, task: str) -> bool:
         words = ["simulate", "--config", str(gateway.directory), "--principal", principal]
         words += ["--action", "sts:AssumeRoot", "--resource", resource, "--context", f"sts:TaskPolicyArn={task}"]
-        done = subprocess.run([SOJOURN, *words], capture_output=True, text=True, timeout=60, env=clean_environment())
+        done = subprocess.run([SOJOURN, *words], capture_output=True, text=True, timeout=120, env=clean_environment())
         assert done.returncode in (0, 1), done.stderr
         return done.returncode == 0

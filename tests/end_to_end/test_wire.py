@@ -23,7 +23,7 @@ KEYS = Credentials(ALICE["AccessKeyId"], ALICE["SecretAccessKey"])
 
 def send(gateway: Gateway, method: str, target: str, body: bytes = b"", headers: dict[str, str] | None = None) -> Any:
     """One raw request; status, headers, body."""
-    connection = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=60)
     try:
         connection.request(method, target, body, headers or {})
         answer = connection.getresponse()
@@ -187,7 +187,7 @@ def test_a_long_form_is_read_for_who_signed_it_alone(gateway: Gateway) -> None:
 
 
 def test_a_good_request_does_not_open_the_connection_for_a_bad_one(gateway: Gateway) -> None:
-    connection = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=60)
     target = presigned(gateway)
     statuses = []
     for each in (
@@ -303,7 +303,7 @@ def test_the_trail_holds_no_control_characters_of_strangers(gateway: Gateway) ->
 )
 def test_what_cannot_be_read_is_not_quoted_in_the_log(gateway: Gateway, request_bytes: bytes, kind: str) -> None:
     before = len(gateway.log)
-    with socket.create_connection(("127.0.0.1", gateway.port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", gateway.port), timeout=60) as connection:
         connection.sendall(request_bytes)
         assert connection.recv(100).startswith(b"HTTP/1.0 400 ")
     logged = gateway.log[before:]
@@ -314,7 +314,7 @@ def test_what_cannot_be_read_is_not_quoted_in_the_log(gateway: Gateway, request_
 
 def raw(gateway: Gateway, octets: bytes) -> tuple[bytes, bool]:
     """What the gateway answers to these octets, and whether it then ends the connection."""
-    with socket.create_connection(("127.0.0.1", gateway.port), timeout=2) as connection:
+    with socket.create_connection(("127.0.0.1", gateway.port), timeout=60) as connection:
         connection.sendall(octets)
         answer = b""
         try:
@@ -363,7 +363,7 @@ def test_old_clients_are_answered(gateway: Gateway) -> None:
 
 def test_a_body_may_come_in_chunks(gateway: Gateway) -> None:
     body = b"Action=GetCallerIdentity&Version=2011-06-15"
-    connection = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=60)
     connection.request("POST", "/", iter([body[:7], body[7:]]), FORM | signature(gateway, body), encode_chunked=True)
     answer = connection.getresponse()
     assert (answer.status, b"people/alice" in answer.read()) == (200, True)

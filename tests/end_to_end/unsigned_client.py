@@ -35,7 +35,7 @@ def ask(
     form = urllib.parse.urlencode({"Action": action, "Version": "2011-06-15", **parameters}).encode()
     request = urllib.request.Request(gateway.url, form, dict(headers or {}))
     try:
-        with (opener or gateway.opener).open(request, timeout=30) as answer:
+        with (opener or gateway.opener).open(request, timeout=120) as answer:
             result = ElementTree.fromstring(answer.read()).find(f"{NS}{action}Result")
     except urllib.error.HTTPError as error:
         raise Refusal(error.code, error.read()) from None
