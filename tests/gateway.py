@@ -161,4 +161,7 @@ def running(gateway: Gateway, *, ready: bool = True) -> Iterator[Gateway]:
         gateway.start(ready=ready)
         yield gateway
     finally:
-        gateway.stop()
+        try:
+            gateway.stop()
+        finally:
+            gateway.kill()

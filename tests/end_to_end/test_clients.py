@@ -15,6 +15,7 @@ from tests.end_to_end.world import ALICE, PROD, role_arn
 from tests.fakes.npm import commands, install
 from tests.fakes.redis import RedisServer
 from tests.gateway import SOJOURN, Gateway, clean_environment, running
+from tests.waiting import until
 
 ROOT = Path(__file__).parents[2]
 AWS = Path(sys.prefix) / "aws-cli" / "bin" / "aws"
@@ -158,7 +159,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
 
 class TestDemonstration:
     def test_the_printed_commands_work_word_for_word(self, demo: Gateway) -> None:
-        printed = (demo.directory / "audit.jsonl").read_text().partition("in another shell:\n\n")[2]
+        printed = until(lambda: (demo.directory / "audit.jsonl").read_text().partition("in another shell:\n\n")[2])
         lines = [line for line in printed.partition("\n\n")[0].splitlines() if not line.startswith("{")]
         assert len(lines) >= 4
         script = "set -e\n" + "\n".join(f"{line}; echo ' --'" if number else line for number, line in enumerate(lines))
