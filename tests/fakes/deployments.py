@@ -105,7 +105,7 @@ class SentinelTrio(Deployment):
     def fail_over(self) -> None:
         """Promote a replica in order, the primary being up; return when that is done."""
         before = self.primary_port()
-        raw(self.sentinels[0], "SENTINEL", "FAILOVER", SERVICE)
+        until(lambda: bool(raw(self.sentinels[0], "SENTINEL", "FAILOVER", SERVICE)), "no replica can be promoted")
         until(lambda: self.primary_port() != before, "no replica was promoted")
 
     def primary_port(self, witness: RedisServer | None = None) -> int:

@@ -56,6 +56,10 @@ class RedisServer(Server):
         failure = f"redis-server did not start; see {self.directory / 'redis.log'}"
         self._launch(command, lambda: self.command("PING") == "+PONG", failure=failure)
 
+    def followed(self) -> bool:
+        """Whether a replica has acknowledged everything so far."""
+        return self.command("WAIT", "1", "100") == ":1"
+
     def command(self, *words: str) -> str:
         """One command past every client library; the first line of its reply, or the empty string."""
         try:

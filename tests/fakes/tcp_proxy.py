@@ -1,4 +1,4 @@
-"""A TCP proxy that misbehaves as told: cuts replies, delays them, slips bytes in between."""
+"""A TCP proxy that misbehaves as told: cuts replies, holds them back, slips bytes in between."""
 
 import asyncio
 from types import TracebackType
@@ -8,14 +8,15 @@ from typing import Self
 class TcpProxy:
     """Between clients and `127.0.0.1:target`. Its settings act on the bytes of replies from then on.
 
-    `delay`: seconds before each chunk is passed on. `cut_after`: bytes of replies until the connection is reset.
-    `slip_in`: bytes put before the next chunk, once.
+    `let_through`: while it is clear, replies are held back. `cut_after`: bytes of replies until the connection is
+    reset. `slip_in`: bytes put before the next chunk, once.
     """
 
     def __init__(self, target: int) -> None:
         self.target = target
         self.port = 0
-        self.delay = 0.0
+        self.let_through = asyncio.Event()
+        self.let_through.set()
         self.cut_after: int | None = None
         self.slip_in = b""
         self.connections = 0
@@ -68,8 +69,7 @@ class TcpProxy:
 
     async def _replies(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while chunk := await reader.read(65536):
-            if self.delay:
-                await asyncio.sleep(self.delay)
+            await self.let_through.wait()
             chunk, self.slip_in = self.slip_in + chunk, b""
             if self.cut_after is not None:
                 kept, self.cut_after = chunk[: self.cut_after], max(self.cut_after - len(chunk), 0)

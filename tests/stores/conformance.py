@@ -11,8 +11,15 @@ import pytest_asyncio
 from broker.stores.contract import IndexEntry, Store
 from tests.fakes.clock import Clock
 from tests.stores.conftest import OpenStore
+from tests.stores.test_faults import recover
 
 MINUTE = timedelta(minutes=1)
+
+
+async def connected(store: Store) -> Store:
+    """On a busy machine that may take longer than a verb has time."""
+    await recover(store)
+    return store
 
 
 class StoreConformance:
@@ -23,12 +30,12 @@ class StoreConformance:
 
     @pytest_asyncio.fixture
     async def store(self, url: str, opened: OpenStore) -> Store:
-        return opened(url)
+        return await connected(opened(url))
 
     @pytest_asyncio.fixture
     async def rival(self, url: str, opened: OpenStore) -> Store:
         """The same store through another gateway."""
-        return opened(url)
+        return await connected(opened(url))
 
     # values
 
@@ -54,13 +61,13 @@ class StoreConformance:
         assert await store.get("k") == b"2"
 
     async def test_a_value_is_gone_after_its_time(self, store: Store) -> None:
-        await store.put("put", b"", ttl=timedelta(milliseconds=800))
-        await store.add("add", b"", ttl=timedelta(milliseconds=800))
-        await store.swap("swap", None, b"", ttl=timedelta(milliseconds=800))
-        await store.put("kept", b"", ttl=MINUTE)
-        assert await store.get("put") == b""
+        for name, ttl in (("brief", timedelta(milliseconds=800)), ("kept", MINUTE)):
+            await store.put(f"{name}-put", b"", ttl=ttl)
+            await store.add(f"{name}-add", b"", ttl=ttl)
+            await store.swap(f"{name}-swap", None, b"", ttl=ttl)
         await asyncio.sleep(0.85)
-        assert [await store.get(key) for key in ("put", "add", "swap", "kept")] == [None, None, None, b""]
+        for name, left in (("brief", None), ("kept", b"")):
+            assert [await store.get(f"{name}-{verb}") for verb in ("put", "add", "swap")] == [left] * 3
 
     async def test_delete_tells_whether_there_was_anything(self, store: Store) -> None:
         await store.put("k", b"v")
@@ -110,17 +117,18 @@ class StoreConformance:
         assert await store.swap("k", None, b"1") is True
         assert await store.swap("k", None, b"2") is False
         assert await store.swap("k", b"2", b"3") is False
-        assert await store.swap("k", b"1", b"3", ttl=timedelta(milliseconds=40)) is True
+        assert await store.swap("k", b"1", b"3", ttl=MINUTE) is True
         assert await store.get("k") == b"3"
+        assert await store.swap("k", b"3", b"4", ttl=timedelta(milliseconds=40)) is True
         await asyncio.sleep(0.08)
         assert await store.get("k") is None
 
     async def test_increment_counts_every_call_and_ends_with_its_first(self, store: Store, rival: Store) -> None:
         counts = await asyncio.gather(*(gateway.increment("n", ttl=MINUTE) for gateway in [store, rival] * 20))
         assert sorted(counts) == list(range(1, 41))
-        assert await store.increment("brief", ttl=timedelta(milliseconds=800)) == 1
+        assert await store.increment("brief", ttl=timedelta(seconds=2)) == 1
         assert await store.increment("brief", ttl=MINUTE) == 2
-        await asyncio.sleep(0.85)
+        await asyncio.sleep(2.05)
         assert await store.increment("brief", ttl=MINUTE) == 1
         assert await store.delete("brief") is True
 

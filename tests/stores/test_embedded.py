@@ -15,10 +15,12 @@ import pytest
 from broker.stores import open_store
 from broker.stores.contract import Store
 from broker.stores.embedded import EmbeddedServer, EmbeddedServerFailed, server_binary, socket_path
+from tests.fakes.child import pause
 from tests.fakes.clock import Clock
+from tests.fakes.deployments import until
 from tests.stores.conftest import OpenStore
 from tests.stores.raw import command
-from tests.stores.test_faults import recovery
+from tests.stores.test_faults import recover
 
 MINUTE = timedelta(minutes=1)
 
@@ -75,25 +77,23 @@ async def test_a_killed_server_is_noticed_restarted_and_has_its_data(server: Emb
     assert server.poll() is None
     assert server.pid is not None
     os.kill(server.pid, signal.SIGKILL)
-    deadline = time.monotonic() + 5
-    while server.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.01)
+    until(lambda: server.poll() is not None, "it is not noticed")
     assert server.poll() == -signal.SIGKILL
     server.restart()
     assert server.poll() is None
-    assert await recovery(store) < 4
+    await recover(store)
     assert [await store.get(f"k{number}") for number in range(200)] == [b"v%d" % number for number in range(200)]
 
 
 def test_a_server_that_hangs_is_ended(state: Path) -> None:
-    server = EmbeddedServer(state, patience=1.0)
+    start = time.monotonic()
+    server = EmbeddedServer(state, patience=2.0)
     server.start()
     assert server.pid is not None
-    os.kill(server.pid, signal.SIGSTOP)
-    start = time.monotonic()
-    while server.poll() is None:
-        assert time.monotonic() - start < 4
-    assert time.monotonic() - start > 0.9
+    assert server.poll() is None
+    pause(server.pid)
+    until(lambda: server.poll() is not None, "it hangs")
+    assert time.monotonic() - start > 2
     assert server.poll() == -signal.SIGKILL
     server.restart()
     assert server.poll() is None
@@ -148,7 +148,7 @@ def test_a_second_gateway_on_the_same_state_is_refused(server: EmbeddedServer, s
     start = time.monotonic()
     with pytest.raises(EmbeddedServerFailed, match="in use"):
         other.start()
-    assert 4 < time.monotonic() - start < 7
+    assert time.monotonic() - start > 4  # it may be ending just then
     assert other.poll() == 0
     assert server.poll() is None
     assert command(server.url, "PING")
@@ -158,11 +158,9 @@ def test_the_server_dies_with_its_parent_and_the_next_one_takes_over(state: Path
     parent, pid = start_parent(state)
     command(EmbeddedServer(state).url, "SET", "k", "v")
     end(parent)
-    start = time.monotonic()
     successor = EmbeddedServer(state)
     successor.start()  # at once: waits for the old server to go
-    assert time.monotonic() - start < 5
-    assert not running(pid)
+    until(lambda: not running(pid), "the old server is still there")
     assert command(successor.url, "GET", "k") == b"v"
     successor.stop()
 
@@ -171,10 +169,7 @@ def test_the_terminals_interrupt_does_not_reach_it(state: Path) -> None:
     parent, pid = start_parent(state)
     assert os.getpgid(pid) != os.getpgid(parent.pid)
     end(parent)
-    deadline = time.monotonic() + 5
-    while running(pid) and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert not running(pid)
+    until(lambda: not running(pid), "it is still there")
 
 
 def test_a_state_directory_with_a_long_name_has_its_socket_elsewhere(tmp_path: Path) -> None:

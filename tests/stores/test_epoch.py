@@ -10,10 +10,11 @@ import pytest
 from broker.stores.contract import Store, StoreUnavailable
 from broker.stores.once import StoreOnce
 from tests.fakes.clock import Clock
+from tests.fakes.deployments import until
 from tests.fakes.redis import RedisServer
 from tests.stores.conftest import OpenStore
 from tests.stores.raw import command
-from tests.stores.test_faults import recovery
+from tests.stores.test_faults import recover, told
 
 SECOND, MINUTE, HOUR = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1)
 
@@ -28,7 +29,7 @@ async def restart(server: RedisServer, store: Store) -> None:
     await asyncio.sleep(0.05)
     server.kill()
     server.start()
-    await recovery(store)
+    await recover(store)
 
 
 async def test_emptying_the_store_begins_an_epoch(redis: RedisServer, opened: OpenStore, clock: Clock) -> None:
@@ -96,10 +97,8 @@ async def test_a_failover_begins_an_epoch(redis: RedisServer, opened: OpenStore,
     primary = opened(redis.url)
     alone = await primary.epoch()
     with RedisServer(tmp_path / "replica", replicaof=f"127.0.0.1 {redis.port}", masterauth=redis.password) as replica:
-        while command(replica.url, "INFO", "replication")["master_link_status"] != "up":
-            await asyncio.sleep(0.05)
-        with pytest.raises(StoreUnavailable, match="replica"):
-            await opened(replica.url).ping()
+        await asyncio.to_thread(until, redis.followed, "the replica does not follow")
+        await told(opened(replica.url).ping, "replica")
         followed = await primary.epoch()
         assert followed.replicated
         assert not alone.replicated
@@ -108,7 +107,7 @@ async def test_a_failover_begins_an_epoch(redis: RedisServer, opened: OpenStore,
         redis.kill()
         command(replica.url, "REPLICAOF", "NO", "ONE")
         promoted = opened(replica.url)
-        await recovery(promoted)
+        await recover(promoted)
         assert await promoted.get("k") == b"v"
         assert (await promoted.epoch()).marker not in {alone.marker, followed.marker}
 

