@@ -1,6 +1,7 @@
 """One slapd for all tests of the room, and another for those that stop it."""
 
 from collections.abc import AsyncIterator, Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -36,17 +37,21 @@ def fragile(tmp_path: Path) -> Iterator[Slapd]:
 
 @pytest_asyncio.fixture
 async def provider(directory: Slapd) -> AsyncIterator[MakeProvider]:
-    """Makes providers with a configuration that fits the tree, and closes them after the test."""
+    """Makes providers with a configuration that fits the tree, and closes them after the test.
+
+    They have a minute for a sign-in, which only waiting in vain exceeds.
+    """
     made: list[LdapProvider] = []
 
     def make(**settings: Any) -> LdapProvider:
-        config = {
+        config: dict[str, Any] = {
             "issuer": "arn:aws:iam::111122223333:ldap-provider/corp",
             "urls": (directory.url,),
             "bind_dn": SERVICE_DN,
             "bind_password": SERVICE_PASSWORD,
             "user_search_base": PEOPLE,
             "group_search_base": GROUPS,
+            "timeout": timedelta(minutes=1),
         }
         made.append(LdapProvider(LdapConfig(**(config | settings)), now=Clock()))
         return made[-1]
