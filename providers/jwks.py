@@ -211,9 +211,16 @@ class RemoteKeySet:
 class KeySets:
     """The fetched key sets of a process: one an issuer, however many accounts trust it and whatever is reloaded."""
 
-    def __init__(self, session: aiohttp.ClientSession, *, times: Times | None = None) -> None:
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        *,
+        times: Times | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._session = session
         self._times = times
+        self._monotonic = monotonic
         self._sets: dict[tuple[str, str | None, bool], RemoteKeySet] = {}
 
     def of(self, issuer: str, *, ca_file: Path | None = None, allow_http: bool = False) -> RemoteKeySet:
@@ -222,7 +229,14 @@ class KeySets:
         name = (issuer, certificates, allow_http)
         if name not in self._sets:
             tls = _tls(certificates) if certificates is not None else None
-            self._sets[name] = RemoteKeySet(issuer, self._session, tls=tls, allow_http=allow_http, times=self._times)
+            self._sets[name] = RemoteKeySet(
+                issuer,
+                self._session,
+                tls=tls,
+                allow_http=allow_http,
+                times=self._times,
+                monotonic=self._monotonic,
+            )
         return self._sets[name]
 
     async def close(self) -> None:

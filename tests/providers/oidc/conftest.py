@@ -1,6 +1,8 @@
 """An issuer on a loopback socket, and providers for it that are closed after the test."""
 
+import asyncio
 import ssl
+import time
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address
@@ -13,11 +15,44 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from providers.contract import IdToken
+from providers.errors import ProviderUnavailable
 from providers.jwks import KeySets, Times
 from providers.oidc import OidcConfig, OidcProvider
 from tests.fakes.issuer import AUDIENCE, FakeIssuer
 
 MakeProvider = Callable[..., OidcProvider]
+
+
+class Steps:
+    """A monotonic clock that moves only when told."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def advance(self, seconds: float) -> None:
+        self.now += seconds
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(30):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
+async def accepted_in_the_end(provider: OidcProvider, token: IdToken) -> None:
+    """Try again until the issuer has been reached, without help."""
+    async with asyncio.timeout(30):
+        while True:
+            try:
+                await provider.verify(token)
+            except ProviderUnavailable:
+                await asyncio.sleep(0.02)
+            else:
+                return
 
 
 class Memory:
@@ -81,9 +116,13 @@ async def make_provider(issuer: FakeIssuer, session: aiohttp.ClientSession) -> A
     made: list[KeySets] = []
 
     def make(
-        *, now: Callable[[], datetime] = lambda: datetime.now(UTC), times: Times | None = None, **config: Any
+        *,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        times: Times | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
+        **config: Any,
     ) -> OidcProvider:
-        made.append(key_sets := KeySets(session, times=times))
+        made.append(key_sets := KeySets(session, times=times, monotonic=monotonic))
         whole = {"issuer": issuer.url, "audiences": frozenset({AUDIENCE}), "allow_http": True, **config}
         return OidcProvider(OidcConfig(**whole), key_sets=key_sets, once=Memory(), now=now)
 

