@@ -201,13 +201,15 @@ class Attempt:
 
 
 @asynccontextmanager
-async def even_refusals(*, sleep: Sleep = asyncio.sleep) -> AsyncIterator[None]:
+async def even_refusals(
+    *, sleep: Sleep = asyncio.sleep, monotonic: Callable[[], float] = time.monotonic
+) -> AsyncIterator[None]:
     """Refusals leave at whole quarters of a second since the beginning, whichever of the secrets was wrong."""
-    began = time.monotonic()
+    began = monotonic()
     try:
         yield
     except ProofRejected:
-        taken = time.monotonic() - began
+        taken = monotonic() - began
         await sleep(math.ceil(taken / _EVEN_SECONDS) * _EVEN_SECONDS - taken)
         raise
 

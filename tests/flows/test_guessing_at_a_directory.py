@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import statistics
 import time
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -73,6 +72,7 @@ async def gateway(tmp_path: Path) -> AsyncIterator[Gateway]:
             user_search_filter="(|(uid={username})(mail={username}))",
             group_search_base=GROUPS,
             waiting=2000,
+            timeout=timedelta(minutes=1),
         )
         ldap = LdapProvider(config, now=clock)
         yield Gateway(store, ldap, clock)
@@ -103,6 +103,6 @@ async def test_every_refusal_takes_the_same_time(gateway: Gateway) -> None:
             began = time.perf_counter()
             await gateway.sign_in(name, "wrong" if name == "alice" else RIGHT, f"203.0.113.{i}")
             times.append(time.perf_counter() - began)
-    medians = [statistics.median(times) for times in taken.values()]
-    assert min(medians) > 0.25
-    assert max(medians) - min(medians) < 0.2
+    quickest = [min(times) for times in taken.values()]  # whatever else the machine was busy with
+    assert min(quickest) > 0.25
+    assert max(quickest) - min(quickest) < 0.2
