@@ -18,15 +18,17 @@ from providers.saml.metadata import MetadataFault, parse_metadata
 from providers.saml.response import Expectation, verify_response
 from providers.saml.signature import VerificationKey
 from providers.saml.workers import Workers
+from tests.fakes.child import pause
 from tests.fakes.clock import Clock
 from tests.fakes.idp import ACS, ENTITY_ID, FakeIdp, encode
 
+PATIENCE = timedelta(minutes=1)
 PERSON = {f"urn:oid:1.3.6.1.4.1.5923.1.1.1.{number}": [f"value {number}"] for number in range(1, 11)}
 
 
 @pytest.fixture
 async def workers() -> AsyncIterator[Workers]:
-    workers = Workers()
+    workers = Workers(timeout=PATIENCE)
     yield workers
     await workers.close()
 
@@ -49,11 +51,12 @@ def expected(idp: FakeIdp, clock: Clock) -> Expectation:
 )
 def test_what_a_response_costs(idp: FakeIdp, expected: Expectation, signed: Sequence[str], limit: float) -> None:
     raw = idp.response(signed=signed, more=PERSON)
-    verify_response(raw, expected)
-    started = time.process_time()
-    for _ in range(10):
+    costs = []
+    for _ in range(20):
+        started = time.thread_time()
         verify_response(raw, expected)
-    assert (time.process_time() - started) / 10 < limit
+        costs.append(time.thread_time() - started)
+    assert min(costs) < limit
 
 
 async def test_verdicts_cross_the_border(idp: FakeIdp, expected: Expectation, workers: Workers) -> None:
@@ -69,23 +72,19 @@ async def test_verdicts_cross_the_border(idp: FakeIdp, expected: Expectation, wo
 
 
 async def test_the_loop_does_not_feel_hostile_documents(expected: Expectation, workers: Workers) -> None:
+    """Here they cost a small part of what reading them takes, all threads together."""
     raw = encode(b"<a>" + b"<b/>" * 9_000 + b"</a>")
-    lags: list[float] = []
-
-    async def post() -> None:
-        while len(lags) < 300:
-            with pytest.raises(ProofRejected):
-                await workers.verify_response(raw, expected)
-
-    async def probe() -> None:
-        while len(lags) < 300:
-            asked = time.perf_counter()
-            await asyncio.sleep(0.002)
-            lags.append(time.perf_counter() - asked - 0.002)
-
-    await asyncio.gather(probe(), *(post() for _ in range(4)))
-    # The median, for a test machine that others use: a thread in place of the process makes it 5 ms and more.
-    assert sorted(lags)[150] < 0.05
+    reading, asking = [], []
+    for _ in range(20):
+        started = time.process_time()
+        with pytest.raises(ProofRejected):
+            verify_response(raw, expected)
+        reading.append(time.process_time() - started)
+        started = time.process_time()
+        with pytest.raises(ProofRejected):
+            await workers.verify_response(raw, expected)
+        asking.append(time.process_time() - started)
+    assert min(asking) < min(reading) / 4
 
 
 async def test_what_nobody_thought_of_is_a_refusal(expected: Expectation, workers: Workers) -> None:
@@ -109,18 +108,18 @@ async def test_a_process_that_broke_is_replaced(idp: FakeIdp, expected: Expectat
 
 
 async def test_a_process_that_does_not_answer_is_replaced(idp: FakeIdp, expected: Expectation) -> None:
-    workers = Workers(timeout=timedelta(seconds=10))
+    workers = Workers(timeout=PATIENCE)
     try:
         await workers.verify_response(idp.response(), expected)
         process = workers._process
         assert process is not None
-        os.kill(process.pid, signal.SIGSTOP)
+        pause(process.pid)
         workers._timeout = 0.2
         with pytest.raises(ProviderUnavailable) as refusal:
             await workers.verify_response(idp.response(), expected)
         assert refusal.value.reason == "worker"
         assert process.returncode is not None
-        workers._timeout = 10
+        workers._timeout = PATIENCE.total_seconds()
         assert (await workers.verify_response(idp.response(), expected)).subject == "alice"
     finally:
         await workers.close()
@@ -137,7 +136,7 @@ async def test_a_caller_who_leaves_disturbs_nobody(idp: FakeIdp, expected: Expec
 
 
 async def test_more_than_fits_is_refused(idp: FakeIdp, expected: Expectation) -> None:
-    workers = Workers(waiting=2)
+    workers = Workers(waiting=2, timeout=PATIENCE)
     try:
         raw = idp.response()
         answers = await asyncio.gather(
