@@ -64,6 +64,9 @@ def test_a_browser_is_known_by_one_cookie(cookies: str, found: str | None) -> No
 
 @pytest.mark.parametrize("odd", ["a=\udcff;", "a=b;", ";", "; ", "sojourn=;", " "])
 def test_odd_cookies_take_no_time(odd: str) -> None:
-    started = time.process_time()
-    assert secret_of(odd * (16_384 // len(odd)), "sojourn") is None
-    assert time.process_time() - started < 0.02
+    costs = []
+    for _ in range(5):
+        started = time.thread_time()
+        assert secret_of(odd * (16_384 // len(odd)), "sojourn") is None
+        costs.append(time.thread_time() - started)
+    assert min(costs) < 0.02

@@ -98,11 +98,12 @@ def test_the_narrow_reading_compares_part_by_part(glob: str, text: str) -> None:
 
 
 def seconds(work: Callable[[], object]) -> float:
+    """Of this thread's own, the least of three."""
     costs = []
     for _ in range(3):
-        start = time.perf_counter()
+        start = time.thread_time()
         work()
-        costs.append(time.perf_counter() - start)
+        costs.append(time.thread_time() - start)
     return min(costs)
 
 
@@ -167,6 +168,6 @@ HOSTILE = {
 def test_a_hostile_pattern_is_read_in_bounded_time(pattern_text: str, version: str) -> None:
     statement = {"Effect": "Allow", "Action": "*", "Resource": "arn:aws:s3:::" + pattern_text}
     document = json.dumps({"Version": version, "Statement": statement})
-    start = time.perf_counter()
+    start = time.thread_time()
     parse(document, Kind.IDENTITY)
-    assert time.perf_counter() - start < 5
+    assert time.thread_time() - start < 5

@@ -1,7 +1,6 @@
 """Local users with passwords."""
 
 import asyncio
-import statistics
 import time
 from collections.abc import Iterator
 
@@ -19,7 +18,7 @@ RIGHT = "correct horse"
 
 @pytest.fixture
 def hashes() -> Iterator[PasswordHashes]:
-    made = PasswordHashes()
+    made = PasswordHashes(seconds=60)
     yield made
     made.close()
 
@@ -62,10 +61,10 @@ async def test_an_unknown_user_takes_the_time_of_a_wrong_password(hashes: Passwo
     taken: dict[str, list[float]] = {"alice": [], "nobody": []}
     for _ in range(12):
         for name, times in taken.items():
-            began = time.perf_counter()
+            began = time.process_time()  # of all threads, whatever else the machine is busy with
             await reason(local, name, "wrong")
-            times.append(time.perf_counter() - began)
-    known, unknown = (statistics.median(times) for times in taken.values())
+            times.append(time.process_time() - began)
+    known, unknown = (min(times) for times in taken.values())
     assert 0.3 < known / unknown < 3
 
 
@@ -90,28 +89,31 @@ async def test_hashes_of_other_costs_serve(hashes: PasswordHashes) -> None:
     ids=["empty", "plain", "bcrypt", "memory", "time", "argon2i"],
 )
 async def test_a_stored_hash_that_is_none_or_too_costly_is_no_verdict(hashes: PasswordHashes, encoded: str) -> None:
-    began = time.monotonic()
+    began = time.process_time()
     with pytest.raises(ProviderUnavailable):
         await provider(hashes, encoded).verify(Password("alice", RIGHT))
-    assert time.monotonic() - began < 3
+    assert time.process_time() - began < 3
 
 
 async def test_a_flood_is_cut_and_leaves_the_event_loop_free(hashes: PasswordHashes) -> None:
     local = provider(hashes, await hashes.make(RIGHT))
-    lag: list[float] = []
+    turns = 0
 
     async def watch() -> None:
+        nonlocal turns
         while True:
-            before = time.perf_counter()
-            await asyncio.sleep(0.005)
-            lag.append(time.perf_counter() - before - 0.005)
+            await asyncio.sleep(0.001)
+            turns += 1
 
     watching = asyncio.create_task(watch())
+    began = time.thread_time()
     ends = await asyncio.gather(*(local.verify(Password("alice", "wrong")) for _ in range(120)), return_exceptions=True)
+    own = time.thread_time() - began
     watching.cancel()
-    assert sum(isinstance(end, ProviderUnavailable) for end in ends) >= 38
-    assert all(isinstance(end, ProviderUnavailable | ProofRejected) for end in ends)
-    assert statistics.median(lag) < 0.035  # a hash takes some 40 ms
+    assert sum(isinstance(end, ProviderUnavailable) for end in ends) == 38
+    assert sum(isinstance(end, ProofRejected) for end in ends) == 82
+    assert own < 82 * 0.01  # a hash takes some 40 ms, in another thread
+    assert turns > 2 * 82  # one a hash at most where that keeps the interpreter's lock
 
 
 def test_no_hash_is_shown() -> None:
