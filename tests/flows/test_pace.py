@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import time
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
@@ -54,10 +55,12 @@ async def test_gateways_count_together(store: Store) -> None:
 
 
 async def test_the_next_minute_brings_another_share(store: Store) -> None:
-    pace = Pace(store, fixed_key, most=1, within=timedelta(milliseconds=200))
+    pace = Pace(store, fixed_key, most=1, within=timedelta(seconds=2))
     assert await admitted(pace, "203.0.113.1", "203.0.113.1") == [True, False]
-    await asyncio.sleep(0.25)
-    assert await admitted(pace, "203.0.113.1") == [True]
+    end = time.monotonic() + 10
+    while await admitted(pace, "203.0.113.1") == [False]:  # who goes on trying does not wait longer
+        assert time.monotonic() < end
+        await asyncio.sleep(0.1)
 
 
 async def heard(pace: Pace, address: str, verdict: BrokerError | None = None) -> str:
@@ -72,7 +75,7 @@ async def heard(pace: Pace, address: str, verdict: BrokerError | None = None) ->
 
 
 async def test_who_was_refused_too_often_is_not_heard(store: Store) -> None:
-    pace = Pace(store, fixed_key, most=1, most_refused=2, within=timedelta(milliseconds=300))
+    pace = Pace(store, fixed_key, most=1, most_refused=2, within=timedelta(seconds=2))
     assert [await heard(pace, "203.0.113.1") for _ in range(3)] == ["heard"] * 3
     assert await heard(pace, "203.0.113.1", IDPCommunicationError()) == "IDPCommunicationError"
     for refusal in (InvalidIdentityToken(), ExpiredIdentityToken()):
@@ -80,5 +83,5 @@ async def test_who_was_refused_too_often_is_not_heard(store: Store) -> None:
     assert await heard(pace, "203.0.113.1") == "Throttling"
     assert await heard(pace, "203.0.113.2") == "heard"
     assert await admitted(pace, "203.0.113.1") == [True]
-    await asyncio.sleep(0.35)
+    await asyncio.sleep(2.05)
     assert await heard(pace, "203.0.113.1") == "heard"

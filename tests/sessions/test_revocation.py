@@ -1,5 +1,6 @@
 """A revocation never un-happens: tombstones, durability, indexes."""
 
+import contextlib
 import secrets
 from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -16,6 +17,7 @@ from broker.sessions.sessions import Sessions
 from broker.stores import open_store
 from broker.stores.contract import Store, StoreUnavailable
 from tests.fakes.clock import Clock
+from tests.fakes.deployments import until
 from tests.fakes.redis import RedisServer
 from tests.sessions.conftest import ISSUER, ROLE
 
@@ -27,7 +29,18 @@ class Replicated(NamedTuple):
 
     store: Store
     keyring: Keyring
+    primary: RedisServer
     replica: RedisServer
+
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """Without the replica; afterwards it has caught up."""
+        self.replica.pause()
+        try:
+            yield
+        finally:
+            self.replica.resume()
+            until(self.primary.followed, "the replica does not follow")
 
 
 async def minted(sessions: Sessions, grant: Grant) -> Session:
@@ -106,20 +119,18 @@ async def replicated(tmp_path: Path, masters: MasterKeys, clock: Clock) -> Async
             store = open_store(primary.url, now=lambda: datetime.now(UTC), random=secrets.token_bytes)
             keyring = Keyring(store, masters, now=clock, rotate_every=timedelta(days=30))
             await keyring.refresh()
-            while primary.command("WAIT", "1", "100") != ":1":
-                pass
-            yield Replicated(store, keyring, replica)
+            until(primary.followed, "the replica does not follow")
+            yield Replicated(store, keyring, primary, replica)
             await store.close()
 
 
 async def test_it_is_not_told_before_a_replica_has_it(
     replicated: Replicated, masters: MasterKeys, grant: MakeGrant, clock: Clock
 ) -> None:
-    store, keyring, replica = replicated
+    store, keyring = replicated.store, replicated.keyring
     sessions = Sessions(store, keyring, masters, issuer=ISSUER, now=clock, random=secrets.token_bytes)
     session = await minted(sessions, grant())
-    replica.pause()
-    try:
+    with replicated.paused():
         with pytest.raises(StoreUnavailable):
             await sessions.revoke([session])
         # A replica that takes over now has the session and its index entries: a second try finds them.
@@ -128,8 +139,6 @@ async def test_it_is_not_told_before_a_replica_has_it(
             await sessions.revoke([])
         with pytest.raises(StoreUnavailable):
             await sessions.revoked(session.access_key_id)
-    finally:
-        replica.resume()
     await sessions.revoke([session])
     assert await store.members(indexes.of_principal(ROLE)) == []
 
@@ -137,18 +146,15 @@ async def test_it_is_not_told_before_a_replica_has_it(
 async def test_credentials_wait_for_replicas_where_they_are_to(
     replicated: Replicated, masters: MasterKeys, grant: MakeGrant, clock: Clock
 ) -> None:
-    store, keyring, replica = replicated
+    store, keyring = replicated.store, replicated.keyring
     quick, safe = (
         Sessions(store, keyring, masters, issuer=ISSUER, now=clock, random=secrets.token_bytes, on_replicas=wait)
         for wait in (False, True)
     )
-    replica.pause()
-    try:
+    with replicated.paused():
         handed_out = await minted(quick, grant())
         with pytest.raises(StoreUnavailable):
             await safe.mint(grant(), principal_tags={})
-    finally:
-        replica.resume()
     # What was not handed out is not on record either.
     filed = await store.members(indexes.of_principal(ROLE))
     assert [key_id for _, key_id in filed] == [handed_out.access_key_id]
