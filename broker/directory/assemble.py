@@ -96,19 +96,17 @@ class AccountAssembler:
     def __init__(self, declared: DeclaredAccount, configuration: Configuration) -> None:
         self._declared = declared
         self._shared = configuration
-        self._policies = {
-            each.arn: each
-            for each in (
-                managed_policy(policy, declared.id, configuration.partition, aws_managed=False)
-                for policy in declared.policies
-            )
-        }
+        self._made = [
+            (policy, managed_policy(policy, declared.id, configuration.partition, aws_managed=False))
+            for policy in declared.policies
+        ]
+        self._policies = {made.arn: made for _, made in self._made}
         self._attached: dict[tuple[str, str], list[ManagedPolicy]] = {}
 
     def account(self) -> Account:
         """The account with everything in it."""
         declared = self._declared
-        for policy, made in zip(declared.policies, self._policies.values(), strict=True):
+        for policy, made in self._made:
             self._attach(policy, made)
         groups = {each.name: self._group(each) for each in declared.groups}
         devices = {

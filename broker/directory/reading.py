@@ -236,8 +236,11 @@ class AccountReader:
             items = value.get(section.key)
             for i, item in enumerate(items if isinstance(items, list) else ()):
                 place = within(document, (section.key, i))
-                if item == FULL_AWS_ACCESS and section.shape is shapes.ServiceControlPolicyProperties:
-                    account.scps.append(full_aws_access())
+                if isinstance(item, str) and section.shape is shapes.ServiceControlPolicyProperties:
+                    if item == FULL_AWS_ACCESS:
+                        account.scps.append(full_aws_access())
+                    else:
+                        self._faults.append(place((), f"must be a mapping, or the word {FULL_AWS_ACCESS}"))
                 else:
                     self._read_entity(section, item, place, account)
 

@@ -109,6 +109,11 @@ CASES: dict[str, tuple[str, list[str]]] = {
         HEAD + "Users:\n  - UserName: a\n    LoginProfile:\n      PasswordHash: hunter22\n",
         ["a.yaml:5: LoginProfile.PasswordHash: must match pattern"],
     ),
+    "managed policy twice": (
+        HEAD + f"ManagedPolicies:\n  - {{ManagedPolicyName: p, PolicyDocument: {DOCUMENT}}}\n"
+        f"  - {{ManagedPolicyName: p, PolicyDocument: {DOCUMENT}}}\n",
+        ["a.yaml:4: a policy of this name is described at "],
+    ),
     "inline policies of one name": (
         HEAD + f"Users:\n  - UserName: a\n    Policies:\n      - {{PolicyName: p, PolicyDocument: {DOCUMENT}}}\n"
         f"      - {{PolicyName: P, PolicyDocument: {DOCUMENT}}}\n",
@@ -150,7 +155,7 @@ CASES: dict[str, tuple[str, list[str]]] = {
     ),
     "a service control policy's word": (
         HEAD + "ServiceControlPolicies:\n  - FullAwsAccess\n",
-        ["a.yaml:3: must be a mapping"],
+        ["a.yaml:3: must be a mapping, or the word FullAWSAccess"],
     ),
     "a resource control policy that allows": (
         HEAD
