@@ -8,7 +8,7 @@ from typing import Annotated, Self
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
-from pydantic import AfterValidator, Field, StringConstraints, field_validator, model_validator
+from pydantic import AfterValidator, Field, StringConstraints, ValidationInfo, field_validator, model_validator
 
 from broker.mapping.paths import PathPattern, ResourceTemplate
 from broker.settings.shape import Many, Shape
@@ -144,6 +144,12 @@ class GuessingSettings(Shape):
     user: GuessingLimit = GuessingLimit(failures=10, within=timedelta(minutes=15))
     address: GuessingLimit = GuessingLimit(failures=100, within=timedelta(minutes=15))
     everyone: GuessingLimit = GuessingLimit(failures=5000, within=timedelta(minutes=15))
+
+    @field_validator("user", "address", "everyone", mode="before")
+    @classmethod
+    def _rest_by_default(cls, value: object, info: ValidationInfo) -> object:
+        default = cls.model_fields[info.field_name or ""].default
+        return {**dict(default), **value} if isinstance(value, dict) else value
 
 
 class OrganizationSettings(Shape):

@@ -15,10 +15,10 @@ from broker.settings.sources import LoadedFile, Sources
 _DURATION = re.compile(r"(?:([0-9]{1,5})d)?(?:([0-9]{1,6})h)?(?:([0-9]{1,7})m)?(?:([0-9]{1,9})s)?")
 
 
-def _duration(value: object) -> object:
-    if not isinstance(value, str):
+def _duration(value: object) -> timedelta:
+    if isinstance(value, timedelta):
         return value
-    match = _DURATION.fullmatch(value)
+    match = _DURATION.fullmatch(value) if isinstance(value, str) else None
     days, hours, minutes, seconds = (int(part or 0) for part in match.groups()) if match else (0, 0, 0, 0)
     result = timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
     if not result:
@@ -26,11 +26,9 @@ def _duration(value: object) -> object:
     return result
 
 
-def _network(value: object) -> object:
-    if not isinstance(value, str):
-        return value
+def _network(value: object) -> IPv4Network | IPv6Network:
     try:
-        return ip_network(value)
+        return ip_network(value if isinstance(value, str) else "")
     except ValueError:
         raise ValueError("must be a network such as 10.0.0.0/8, without bits behind its prefix") from None
 

@@ -216,6 +216,7 @@ FAULTY: list[tuple[str, list[str]]] = [
         "server:\n  trusted_proxies:\n    - 10.0.0.0/8\n    - 10.0.0.1/8\n",
         ["4: server.trusted_proxies[1]: must be a network such as 10.0.0.0/8, without bits behind its prefix"],
     ),
+    ("server: {trusted_proxies: [10]}\n", ["1: server.trusted_proxies[0]: must be a network such as 10.0.0.0/8"]),
     (
         "server:\n  tls:\n    certificate: c.pem\n",
         [
@@ -242,12 +243,12 @@ FAULTY: list[tuple[str, list[str]]] = [
     ("keys: {rotate_every: 30 days}\n", ["1: keys.rotate_every: must be a duration such as 90s, 15m, 1h or 30d"]),
     ("keys: {rotate_every: 0s}\n", ["1: keys.rotate_every: must be a duration such as 90s, 15m, 1h or 30d"]),
     ("keys: {rotate_every: ''}\n", ["1: keys.rotate_every: must be a duration such as 90s, 15m, 1h or 30d"]),
-    ("keys: {rotate_every: 90}\n", ["1: keys.rotate_every: "]),
+    ("keys: {rotate_every: 90}\n", ["1: keys.rotate_every: must be a duration such as 90s, 15m, 1h or 30d"]),
     ("keys: {rotate_every: 59m}\n", ["1: keys.rotate_every: must be at least 1h"]),
     ("sts: {session_policy_characters: 2047}\n", ["1: sts.session_policy_characters: must be greater"]),
     ("sts: {regions: [EU]}\n", ["1: sts.regions[0]: must match pattern"]),
     ("saml: {signing_key: '${file:no.pem}'}\n", ["1: the file no.pem cannot be read: No such file or directory"]),
-    ("guessing: {user: {failures: 1}}\n", ["1: guessing.user.within is required"]),
+    ("guessing: {user: {failure: 1}}\n", ["1: guessing.user: unknown key failure; did you mean failures?"]),
     (
         "organization:\n  management_account: 111122223333\n",
         ["2: organization.management_account: must be a text; put"],
@@ -291,6 +292,12 @@ def test_a_missing_file_is_a_fault(tmp_path: Path) -> None:
     assert [str(fault) for fault in faults] == [
         f"{tmp_path}/sojourn.yaml:1: there is no such file; an empty one takes every default"
     ]
+
+
+def test_of_a_limit_either_half_may_be_given(tmp_path: Path) -> None:
+    limits = settings(tmp_path, "guessing: {user: {failures: 3}, everyone: {within: 1h}}\n").guessing
+    assert (limits.user.failures, limits.user.within) == (3, timedelta(minutes=15))
+    assert (limits.everyone.failures, limits.everyone.within) == (5000, timedelta(hours=1))
 
 
 @pytest.mark.parametrize(
