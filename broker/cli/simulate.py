@@ -1,6 +1,7 @@
 """`sojourn simulate`: would this caller be let in? Asked of a configuration directory, no gateway needed."""
 
 import json
+import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,6 +26,9 @@ from providers.jwt import UnverifiedToken, parse
 
 _WEB_IDENTITY = "sts:AssumeRoleWithWebIdentity"
 _LARGEST_TOKEN = 32_768
+_FLAGS = {"ActionNames": "--action", "ResourceArns": "--resource", "ContextEntries": "--context"}
+_PARAMETER = re.compile(rf"^({'|'.join(_FLAGS)})\.[0-9]+")
+"""A place in a request, where the question has its flag."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +90,7 @@ def command(
         entity = source(snapshot, principal, now, place="--principal")
         asked = simulation(snapshot, entity, given, Exclusions(), snapshot.accounts)
     except (InvalidInput, NoSuchEntity) as error:
-        raise click.UsageError(error.message) from error
+        raise click.UsageError(_PARAMETER.sub(lambda found: _FLAGS[found[1]], error.message)) from error
     answers = [explain(*asked.question(action, resource)) for resource in resources for action in given.actions]
     allowed = all(each.decision.allowed for each in answers) and not (claims is not None and claims.faults)
     if as_json:

@@ -77,7 +77,7 @@ def source(snapshot: Snapshot, arn: str, now: datetime, *, place: str) -> Source
     parsed = Arn.parse(arn)
     missing = NoSuchEntity(f"The {parsed.resource_type or 'account'} with name {parsed.name} cannot be found.")
     if account is None:
-        raise missing
+        raise NoSuchEntity(f"The account {principal.account} cannot be found.")
     match principal.kind:
         case PrincipalKind.ROOT:
             return Source(principal=principal, keys=_keys(principal, arn, "Account", principal.account))

@@ -225,13 +225,15 @@ class TestUsage:
             (assume("none"), "there is no role"),
             (["--principal", ALICE, "--action", "sts:AssumeRole"], "there is no role"),
             (assume("open", f"arn:aws:iam::{DEV}:user/nobody"), "nobody cannot be found"),
-            (assume("open", "arn:aws:iam::999999999999:user/alice"), "cannot be found"),
+            (assume("open", "arn:aws:iam::999999999999:user/alice"), "The account 999999999999 cannot be found"),
+            (assume("open", "arn:aws:iam::999999999999:root"), "The account 999999999999 cannot be found"),
             (assume("open", f"arn:aws:sts::{DEV}:assumed-role/none/x"), "cannot be found"),
             (assume("open", f"arn:aws:iam::{DEV}:saml-provider/none"), "cannot be found"),
             (assume("open", "alice"), "'alice' is not an ARN"),
             ([*assume("open"), "--context", "novalue"], "is not KEY=VALUE"),
-            ([*assume("open"), "--context", "sts:ExternalId=x", "--external-id", "x"], "given twice"),
-            (["--principal", ALICE, "--action", "s3:*"], "wildcard"),
+            ([*assume("open"), "--context", "sts:ExternalId=x", "--external-id", "x"], "--context: the condition"),
+            (["--principal", ALICE, "--action", "s3:*"], "--action: 's3:*' has a wildcard"),
+            (["--principal", ALICE, "--action", "s3:Get", "--resource", "x"], "--resource: 'x' is not an ARN"),
         ],
     )
     def test_a_slip_is_said_and_exits_2(self, ask: Any, words: list[str], text: str) -> None:
