@@ -235,6 +235,8 @@ def report_reload(masters: MasterKeys, result: Reloaded | Refused) -> None:
         return
     telemetry.CONFIGURATION_LOADED.set_to_current_time()
     log.info("configuration loaded")
+    for warning in result.snapshot.warnings:
+        log.warning("%s", warning)
     for section in result.restart_needed:
         log.warning("the change of %s takes effect at the next start", section)
     before = masters.current_id

@@ -18,8 +18,8 @@ from broker.settings import Overrides, Settings
 @click.command()
 @config_option
 @click.option("--host", help="Address to listen on.")
-@click.option("--port", type=int, help="Port to listen on.")
-@click.option("--workers", type=int, help="Processes that share the port.")
+@click.option("--port", type=click.IntRange(1, 65535), help="Port to listen on.")
+@click.option("--workers", type=click.IntRange(1, 256), help="Processes that share the port.")
 @click.option("--store", help="Where sessions are kept: embedded://, redis://...")
 @click.option(
     "--state",
@@ -38,6 +38,11 @@ def command(
     settings = snapshot.settings
     for warning in snapshot.warnings:
         click.echo(f"warning: {warning}", err=True)
+    trail = directory / settings.audit.path if settings.audit.path is not None else None
+    if trail is not None and not _can_be_written(trail):
+        click.echo(
+            f"warning: {trail} cannot be written; until it can, nothing is answered that belongs there", err=True
+        )
     try:
         settings.state.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
@@ -67,8 +72,7 @@ def command(
         masters = master_keys(settings, secrets.token_bytes)
         report = partial(report_reload, masters)
         loaded = Directory(directory, snapshot, environ=environ, overrides=overrides, report=report)
-        path = settings.audit.path
-        supervisor = Supervisor(loaded, masters, directory / path if path is not None else None, ready)
+        supervisor = Supervisor(loaded, masters, trail, ready)
         sys.exit(supervisor.run())
     except (CannotServe, OSError, ValueError) as error:
         raise click.ClickException(str(error)) from error
@@ -82,3 +86,7 @@ def _share_metrics(settings: Settings) -> None:
     shutil.rmtree(directory, ignore_errors=True)
     directory.mkdir(mode=0o700)
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(directory)
+
+
+def _can_be_written(file: Path) -> bool:
+    return not file.is_dir() and os.access(file if file.exists() else file.parent, os.W_OK)

@@ -216,6 +216,13 @@ def test_nothing_is_minted_off_the_record(tmp_path: Path, redis: RedisServer) ->
         assert store.keys("*session:ASIA*") == []
 
 
+@pytest.mark.parametrize("path", ["nowhere/trail.jsonl", "accounts"])
+def test_a_trail_that_cannot_be_written_is_told_at_the_start(tmp_path: Path, redis: RedisServer, path: str) -> None:
+    write_configuration(tmp_path, ACCOUNTS, {"audit": {"path": path}})
+    with running(Gateway(tmp_path, store=redis.url)) as gateway:
+        assert f"warning: {tmp_path / path} cannot be written" in gateway.log
+
+
 class TestReload:
     def test_a_changed_file_takes_effect(self, tmp_path: Path, redis: RedisServer) -> None:
         write_configuration(tmp_path, ACCOUNTS)
@@ -230,6 +237,13 @@ class TestReload:
             write_configuration(tmp_path, ACCOUNTS)
             until(lambda: not self._denied(gateway))
             gateway.client(credentials=credentials).get_caller_identity()
+
+    def test_doubts_about_a_changed_file_are_told(self, tmp_path: Path, redis: RedisServer) -> None:
+        write_configuration(tmp_path, ACCOUNTS)
+        with running(Gateway(tmp_path, store=redis.url)) as gateway:
+            for path in (tmp_path / "accounts").iterdir():
+                path.unlink()
+            self._until(lambda: "no account is described" in gateway.log)
 
     def test_a_faulty_file_is_reported_and_the_old_one_serves_on(self, tmp_path: Path, redis: RedisServer) -> None:
         write_configuration(tmp_path, ACCOUNTS)
