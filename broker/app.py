@@ -269,7 +269,13 @@ def master_keys(settings: Settings, random: Random) -> MasterKeys:
 
 
 def _configured(settings: Settings) -> Sequence[bytes]:
-    return settings.keys.master or [parse_master_key(_made_master_key(settings).read_text("ascii"))]
+    if settings.keys.master:
+        return settings.keys.master
+    path = _made_master_key(settings)
+    try:
+        return [parse_master_key(path.read_text("ascii"))]
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
 
 
 def _made_master_key(settings: Settings) -> Path:

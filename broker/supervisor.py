@@ -199,10 +199,10 @@ class Supervisor:
 
 def reserve(host: str, port: int) -> socket.socket:
     """A socket that keeps the port for this gateway's workers; it never listens. Raises `CannotServe`."""
-    family, kind, protocol, _, address = socket.getaddrinfo(
-        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-    )[0]
     try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
         with socket.socket(family, kind, protocol) as probe:
             # Without SO_REUSEPORT: two gateways must not share a port by accident.
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -61,6 +61,7 @@ def command(
 
     def ready() -> None:
         host, port = settings.server.host, settings.server.port
+        host = f"[{host}]" if ":" in host else host
         scheme = "https" if settings.server.tls else "http"
         click.echo(f"Sojourn serves {len(snapshot.accounts)} account(s) on {scheme}://{host}:{port}")
         if hints is not None:

@@ -9,6 +9,7 @@ from broker.settings.documents import Document, Location, parse
 from broker.settings.faults import Fault, Stamp
 
 _REFERENCE = re.compile(r"\$\{([A-Za-z]+):([^{}]*)\}")
+_UNFINISHED = re.compile(r"\$\{(?:env|file):[^{}]*(?:\{|$)")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 POLICY_DOCUMENTS = frozenset({"PolicyDocument", "AssumeRolePolicyDocument"})
 """Keys whose values are policy documents, which have variables of their own."""
@@ -87,7 +88,7 @@ class Sources:
     def _resolve(self, document: Document, value: object, location: Location, faults: list[Fault]) -> object:
         if isinstance(value, str) and "${" in value:
             try:
-                return _REFERENCE.sub(self._replacement, value)
+                return self._put_in(value)
             except ValueError as error:
                 faults.append(document.fault(location, str(error)))
                 return Unresolved(value)
@@ -99,6 +100,11 @@ class Sources:
                 for key, item in value.items()
             }
         return value
+
+    def _put_in(self, text: str) -> str:
+        if _UNFINISHED.search(text):
+            raise ValueError("${env:NAME} and ${file:PATH} end with a brace")
+        return _REFERENCE.sub(self._replacement, text)
 
     def _replacement(self, reference: re.Match[str]) -> str:
         kind, name = reference.groups()

@@ -100,6 +100,25 @@ def test_a_state_directory_that_cannot_be(tmp_path: Path) -> None:
     assert (status, "/proc/nowhere cannot be the state directory" in said) == (1, True)
 
 
+def test_a_host_that_has_no_address(tmp_path: Path) -> None:
+    run(f"init {tmp_path}/c")
+    status, said = run(f"serve --config {tmp_path}/c --host no.such.invalid", {"SOJOURN_PUBLIC_URL": "https://x.test"})
+    assert (status, "cannot listen on no.such.invalid port 8080: " in said) == (1, True)
+
+
+def test_a_file_that_holds_no_master_key(tmp_path: Path) -> None:
+    run(f"init {tmp_path}/c")
+    (tmp_path / "c" / "state").mkdir()
+    (tmp_path / "c" / "state" / "master-key").write_text("c2hvcnQ=")
+    status, said = run(f"serve --config {tmp_path}/c")
+    assert (status, f"{tmp_path}/c/state/master-key: a master key is base64 of 32 bytes" in said) == (1, True)
+
+
+@pytest.mark.parametrize("flag", ["--port 0", "--port 65536", "--workers 0", "--workers 257"])
+def test_a_number_out_of_its_range_is_wrong_usage(tmp_path: Path, flag: str) -> None:
+    assert run(f"serve --config {tmp_path} {flag}")[0] == 2
+
+
 def test_an_interrupted_command_ends_in_a_word() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         command = [str(SOJOURN), "whoami", "--endpoint", f"http://127.0.0.1:{listener.getsockname()[1]}"]

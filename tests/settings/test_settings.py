@@ -259,6 +259,8 @@ FAULTY: list[tuple[str, list[str]]] = [
     ),
     ("audit: {path: '${env:NOPE}/a'}\n", ["1: the environment variable NOPE is not set"]),
     ("audit:\n  path: '${env:}'\n", ["2: ${env:NAME} needs the name of an environment variable"]),
+    ("audit:\n  path: '${env:X'\n", ["2: ${env:NAME} and ${file:PATH} end with a brace"]),
+    ("audit:\n  path: '${env:A${env:B}}'\n", ["2: ${env:NAME} and ${file:PATH} end with a brace"]),
     ("audit:\n  path: '${ENV:X}'\n", ["2: only ${env:NAME} and ${file:PATH} can be put in here"]),
     ("proxy: {rules: [{host: a}]}\n", ["1: ", "1: ", "1: ", "1: "]),
     (
