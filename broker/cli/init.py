@@ -11,9 +11,9 @@ from broker.directory.starter import starter_files
 @click.argument("directory", type=click.Path(path_type=Path, file_okay=False))
 def command(directory: Path) -> None:
     """Write a commented configuration to DIRECTORY, which must not exist or be empty."""
-    if directory.exists() and any(directory.iterdir()):
-        raise click.ClickException(f"{directory} is not empty; nothing was written")
     try:
+        if directory.exists() and any(directory.iterdir()):
+            raise click.ClickException(f"{directory} is not empty; nothing was written")
         for name, text in starter_files().items():
             path = directory / name
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -17,6 +17,8 @@ from broker.settings.values import CertificatesFile, File, Text, http_url, is_lo
 from providers.x509.files import authorities, revocation_lists
 
 _MIN_SEED_BYTES = 10
+_YEAR = 365 * 86_400
+"""Seconds; what is beyond is a slip, and far beyond no time could be reckoned with."""
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 
 
@@ -81,7 +83,7 @@ class OidcProviderProperties(Properties):
     ca_file: CertificatesFile | None = None
     allow_http: bool = False
     session_tags: dict[TagKey, Text] = Field(default_factory=dict)
-    max_token_age_seconds: int | None = Field(default=None, ge=1)
+    max_token_age_seconds: int | None = Field(default=None, ge=1, le=_YEAR)
     single_use: bool = False
 
     @model_validator(mode="after")
@@ -182,7 +184,7 @@ class LdapProviderProperties(Properties):
     session_tags: dict[TagKey, AttributeName] = Field(default_factory=dict)
     timeout_seconds: int = Field(default=5, ge=1, le=60)
     nested_groups: bool = False
-    recheck_seconds: int | None = Field(default=None, ge=1)
+    recheck_seconds: int | None = Field(default=None, ge=1, le=_YEAR)
     enroll_security_keys: bool = False
 
     @model_validator(mode="after")

@@ -245,6 +245,13 @@ CASES: dict[str, tuple[str, list[str]]] = {
         HEAD + LDAP + "    GroupSearchFilter: member={dn}\n",
         ["a.yaml:6: GroupSearchFilter: must be an LDAP filter in parentheses"],
     ),
+    "ages beyond reckoning": (
+        HEAD + OIDC + f"    MaxTokenAgeSeconds: {10**30}\n" + LDAP + f"    RecheckSeconds: {10**30}\n",
+        [
+            "a.yaml:5: MaxTokenAgeSeconds: must be less than or equal to 31536000",
+            "a.yaml:10: RecheckSeconds: must be less than or equal to 31536000",
+        ],
+    ),
     "time-out": (HEAD + LDAP + "    TimeoutSeconds: 0\n", ["a.yaml:6: TimeoutSeconds: must be greater"]),
     "no certificate authority": (
         HEAD + "CertificateProviders:\n  - Name: n\n    CaFile: nowhere.pem\n",
