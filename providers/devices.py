@@ -9,14 +9,16 @@ from typing import Protocol
 class DeviceState:
     """What is remembered of a device.
 
-    `last_step`: of the last code accepted, counted from 1970. `drift`: how many steps its clock is ahead.
-    `wrong`: wrong codes in a row. `delayed_until`: no code is right before.
+    `last_step`: of the latest code accepted, counted from 1970. `drift`: how many steps its clock is ahead.
+    `wrong`: wrong codes in a row. `delayed_until`: no code is right before. `unused`: which of the steps before
+    `last_step` may still be used, the lowest bit being the one right before.
     """
 
     last_step: int = -1
     drift: int = 0
     wrong: int = 0
     delayed_until: datetime | None = None
+    unused: int = 0
 
 
 class DeviceStates(Protocol):

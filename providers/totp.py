@@ -1,7 +1,7 @@
 """One-time codes of virtual MFA devices: TOTP (RFC 6238) with SHA-1, 30 seconds and six digits.
 
 Invariants, for all gateways of one memory of the devices:
- 1. a step is accepted at most once, and none before one that was accepted;
+ 1. a step is accepted at most once, and of those before the latest only what `verify` still takes;
  2. no answer about a code leaves before its attempt is written down, so parallel guesses are counted one by one;
  3. after five wrong codes in a row every answer is that of a wrong code, for a minute and twice as long each time more;
  4. while the memory is younger than any code that could have been used before it began, no code is accepted.
@@ -26,6 +26,7 @@ from providers.refusal import refused
 SEED_BYTES = 40  # 64 characters of base32, as AWS's
 _STEP_SECONDS = 30
 _STEPS_AROUND = 1
+_EARLIER = 2 * _STEPS_AROUND  # how far before the latest a step may still be good
 _STEPS_TO_RESYNC = 20  # ten minutes either way; each step costs a hash twice
 _STEPS_TO_ENROLL = 2  # the codes were read one after the other, and then typed
 _CODE = re.compile(r"[0-9]{6}")
@@ -38,7 +39,11 @@ _QR_SCALE = 4
 
 
 _Judge = Callable[[DeviceState], DeviceState | None]
-"""The state after a right code; None for a wrong one."""
+"""The state after a right code; None for a wrong one.
+
+Raises `ProofRejected` for a used one. Nothing was guessed, so nothing is counted: a form sent twice must not shut its
+user out.
+"""
 
 
 class Totp:
@@ -59,7 +64,7 @@ class Totp:
         def judge(state: DeviceState) -> DeviceState | None:
             middle = present + state.drift
             step = _step(counted, code, range(middle - _STEPS_AROUND, middle + _STEPS_AROUND + 1))
-            return None if step is None else replace(state, last_step=step)
+            return None if step is None else _used(state, step)
 
         await self._attempt(device, judge if _CODE.fullmatch(code) else _never)
 
@@ -84,8 +89,10 @@ class Totp:
                 return None
             # A pair may repeat by chance in so many steps: the one nearest to the present is meant.
             step = min(pairs, key=lambda step: abs(step - present))
+            if step <= state.last_step:
+                raise refused("code_used")
             drift = step - present
-            return replace(state, last_step=step, drift=0 if abs(drift) <= _STEPS_AROUND else drift)
+            return replace(state, last_step=step, drift=0 if abs(drift) <= _STEPS_AROUND else drift, unused=0)
 
         return judge
 
@@ -97,9 +104,6 @@ class Totp:
             if state.delayed_until is not None and now < state.delayed_until:
                 raise refused("code_delayed")
             right = judge(state)
-            if right is not None and right.last_step <= state.last_step:
-                # Nothing was guessed, so nothing is counted: a form sent twice must not shut its user out.
-                raise refused("code_used")
             after = replace(right, wrong=0, delayed_until=None) if right is not None else _counted(state, now)
             if await self._states.swap(device.id, known, after):
                 await self._require_memory(now)
@@ -147,6 +151,19 @@ def _step(counted: Callable[[int], str], code: str, steps: range) -> int | None:
 
 def _same(codes: Mapping[int, str], step: int, first: str, second: str) -> bool:
     return hmac.compare_digest(codes[step - 1] + codes[step], first + second)
+
+
+def _used(state: DeviceState, step: int) -> DeviceState:
+    """The state after `step`, whose code was right."""
+    ahead = step - state.last_step
+    if ahead > 0:
+        passed = min(ahead, _EARLIER + 1)
+        skipped = (1 << passed - 1) - 1
+        return replace(state, last_step=step, unused=(state.unused << passed | skipped) & (1 << _EARLIER) - 1)
+    bit = 1 << -ahead - 1 if -_EARLIER <= ahead < 0 else 0
+    if not state.unused & bit:
+        raise refused("code_used")
+    return replace(state, unused=state.unused & ~bit)
 
 
 def _never(_: DeviceState) -> DeviceState | None:

@@ -13,12 +13,13 @@ from providers.devices import DeviceState
 _KEPT = timedelta(days=90)
 
 
-class _Stored(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class _Stored(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     device: str
     last_step: int
     drift: int
     wrong: int
     delayed_until: float | None
+    unused: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,7 @@ class StoredDeviceStates:
             raise StoreUnavailable("the record of an MFA device cannot be read") from error
         if stored.device != device:
             raise StoreUnavailable("the record of an MFA device is another device's")
-        return DeviceState(stored.last_step, stored.drift, stored.wrong, until)
+        return DeviceState(stored.last_step, stored.drift, stored.wrong, until, stored.unused)
 
     async def swap(self, device: str, expected: DeviceState | None, state: DeviceState) -> bool:
         """Write only if what is remembered is still `expected`; whether it was. Safe against a fail-over on return."""
@@ -65,4 +66,4 @@ def _key(device: str) -> str:
 
 def _encode(device: str, state: DeviceState) -> bytes:
     until = None if state.delayed_until is None else state.delayed_until.timestamp()
-    return msgspec.json.encode(_Stored(device, state.last_step, state.drift, state.wrong, until))
+    return msgspec.json.encode(_Stored(device, state.last_step, state.drift, state.wrong, until, state.unused))

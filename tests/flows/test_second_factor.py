@@ -138,7 +138,8 @@ async def test_without_the_store_no_code_is_accepted(store: Store, redis: RedisS
 async def test_a_record_is_read_as_written_swapped_once_and_forgotten(store: Store) -> None:
     states = StoredDeviceStates(store)
     assert await states.read("d") is None
-    first = DeviceState(last_step=5, drift=-2, wrong=3, delayed_until=datetime.fromtimestamp(1_800_000_000, UTC))
+    until = datetime.fromtimestamp(1_800_000_000, UTC)
+    first = DeviceState(last_step=5, drift=-2, wrong=3, delayed_until=until, unused=2)
     assert await states.swap("d", None, first)
     assert not await states.swap("d", None, DeviceState())
     assert await states.read("d") == first
@@ -146,6 +147,15 @@ async def test_a_record_is_read_as_written_swapped_once_and_forgotten(store: Sto
     assert not await states.swap("d", first, DeviceState(last_step=7))
     await states.forget("d")
     assert await states.read("d") is None
+
+
+async def test_a_record_that_knows_nothing_of_earlier_steps_has_none_unused(store: Store) -> None:
+    states = StoredDeviceStates(store)
+    record = b'{"device":"d","last_step":5,"drift":0,"wrong":0,"delayed_until":null}'
+    await store.put(f"mfa:{hashlib.sha256(b'd').hexdigest()}", record)
+    known = await states.read("d")
+    assert known == DeviceState(last_step=5)
+    assert await states.swap("d", known, DeviceState(last_step=7, unused=1))
 
 
 async def test_a_record_of_another_device_or_of_no_form_is_refused(store: Store) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import itertools
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
@@ -96,14 +97,34 @@ async def test_other_steps_are_not_good(totp: Totp, code: Callable[[int], str], 
     assert await reason(totp, code(steps)) == "code"
 
 
-async def test_no_step_before_the_last_accepted_is_good(totp: Totp, code: Callable[[int], str], clock: Clock) -> None:
-    assert await reason(totp, code(1)) is None
-    assert await reason(totp, code(0)) == "code_used"
-    assert await reason(totp, code(-1)) == "code_used"
-    clock.advance(timedelta(seconds=-300))
-    assert await reason(totp, code(0)) == "code_used"
-    clock.advance(timedelta(seconds=360))
+@pytest.mark.parametrize("order", list(itertools.permutations((-1, 0, 1))))
+async def test_the_three_are_good_in_any_order(totp: Totp, code: Callable[[int], str], order: tuple[int, ...]) -> None:
+    for number, steps in enumerate(order):
+        assert await reason(totp, code(steps)) is None
+        for used in order[: number + 1]:
+            assert await reason(totp, code(used)) == "code_used"
+
+
+async def test_what_was_used_stays_used_as_time_goes_on_and_back(
+    totp: Totp, code: Callable[[int], str], clock: Clock
+) -> None:
     assert await reason(totp, code(0)) is None
+    clock.advance(timedelta(seconds=30))
+    assert await reason(totp, code(1)) is None
+    assert await reason(totp, code(-1)) == "code_used"
+    assert await reason(totp, code(0)) is None
+    clock.advance(timedelta(seconds=-300))
+    for steps in (-1, 0, 1):
+        assert await reason(totp, code(steps)) == "code_used"
+    clock.advance(timedelta(seconds=600))
+    for steps in (0, -1):
+        assert await reason(totp, code(steps)) is None
+
+
+async def test_none_before_an_enrolment_is_good(totp: Totp, code: Callable[[int], str]) -> None:
+    assert await reason(totp, code(0), code(1)) is None
+    for steps in (-1, 0, 1):
+        assert await reason(totp, code(steps)) == "code_used"
 
 
 @pytest.mark.parametrize("bend", ["{} ", " {}", "{}\n", "0{}", "\uff11{}", "", "1234567", "12345", "-12345", "123 456"])
