@@ -25,6 +25,7 @@ LDAP_ACTION = "sts:AssumeRoleWithLDAPIdentity"
 def ldap_provider(snapshot: Snapshot, provider_arn: str | None, role_arn: str | None) -> LdapProvider:
     """The one directory that a password may go to: the named, the role's only one, or the only one configured.
 
+    The last also for a role that names none or is none: after a right password the answer to either is `AccessDenied`.
     Raises `ValidationError` where there is none, or no telling which.
     """
     if provider_arn is not None:
@@ -32,8 +33,8 @@ def ldap_provider(snapshot: Snapshot, provider_arn: str | None, role_arn: str | 
         if found is None:
             raise ValidationError(f"No LDAP provider found for {provider_arn}")
         return found
-    if role_arn is not None:
-        found = _named_by_role(snapshot, role_arn)
+    if role_arn is not None and (named := trusted_providers(snapshot, role_arn, "ldap-provider")):
+        found = snapshot.ldap_provider(*named) if len(named) == 1 else None
         if found is None:
             raise ValidationError("ProviderArn is required: the role's trust policy does not name one LDAP provider.")
         return found

@@ -88,9 +88,15 @@ def test_nobody_s_role_is_refused(gateway: Gateway) -> None:
         sign_in(gateway, "user9", "password9")
     with pytest.raises(Refusal) as refused:
         sign_in(gateway, "user9", "password9", RoleArn=arn("engineers"))
-    with pytest.raises(Refusal) as missing:
-        sign_in(gateway, "user9", "password9", RoleArn=arn("no-such-role"), ProviderArn=CORP)
-    for refusal in (none.value, refused.value, missing.value):
+    refusals = [none.value, refused.value]
+    for name in ("no-such-role", "no-provider"):
+        for more in ({}, {"ProviderArn": CORP}):
+            with pytest.raises(Refusal) as missing:
+                sign_in(gateway, "user9", "password9", RoleArn=arn(name), **more)
+            refusals.append(missing.value)
+            with pytest.raises(Refusal, match="403 IDPRejectedClaim"):
+                sign_in(gateway, "user9", "wrong", RoleArn=arn(name), **more)
+    for refusal in refusals:
         assert (refusal.status, refusal.code) == (403, "AccessDenied")
         assert refusal.message.startswith("Not authorized to perform sts:AssumeRoleWithLDAPIdentity Encoded")
 
