@@ -1,4 +1,4 @@
-"""A caller or an identity, and a role, become credentials: the one road on which role sessions are minted.
+"""A requester and a role become credentials: the one road on which role sessions are minted.
 
 Order: what contradicts itself, the decisions (trust policy with the caller's own policies, for each action that the
 request implies), the role's limits, the session policies, the mint. Nothing that depends on the role is told to
@@ -12,13 +12,13 @@ from broker.arn import assumed_role
 from broker.directory.model import Role, Snapshot
 from broker.errors import ExpiredIdentityToken, ValidationError
 from broker.flows import session_policies
-from broker.flows.caller import Caller, Wire
+from broker.flows.caller import Wire
 from broker.flows.recheck import relied_on
+from broker.flows.requester import Requester
 from broker.flows.services import Services
-from broker.flows.trust import Asked, Asker, RoleRequest, calling, vouched_for
+from broker.flows.trust import Asked, RoleRequest
 from broker.policy import PrincipalKind
 from broker.sessions.model import Credentials, Grant, Session, SessionKind, merged_tags
-from providers.contract import Identity
 
 CHAINING_LIMIT = timedelta(hours=1)
 
@@ -33,50 +33,20 @@ class Assumed:
     packed_policy_size: int | None
 
 
-async def assume_by_caller(
-    services: Services,
-    snapshot: Snapshot,
-    caller: Caller,
-    wire: Wire,
-    request: RoleRequest,
-    *,
-    code_verified: bool | None = None,
+async def assume(
+    services: Services, snapshot: Snapshot, requester: Requester, wire: Wire, request: RoleRequest
 ) -> Assumed:
-    """AssumeRole. `code_verified`: whether with this request the user used up a code; None: as the caller's keys say.
+    """AssumeRole, and the federated ways in.
 
     Raises `BrokerError`s as STS answers them; then nothing was minted.
     """
     now = services.now()
-    return await _assume(services, snapshot, calling(caller, now, code_verified), wire, request, now)
-
-
-async def assume_by_identity(
-    services: Services,
-    snapshot: Snapshot,
-    identity: Identity,
-    provider_arn: str,
-    wire: Wire,
-    request: RoleRequest,
-    *,
-    code_verified: bool | None = None,
-) -> Assumed:
-    """The federated ways in. `identity` was verified by the provider whose ARN is given.
-
-    `code_verified`: whether a second factor was verified here; None where that is the provider's business.
-    """
-    asker = vouched_for(snapshot, identity, provider_arn, code_verified)
-    return await _assume(services, snapshot, asker, wire, request, services.now())
-
-
-async def _assume(
-    services: Services, snapshot: Snapshot, asker: Asker, wire: Wire, request: RoleRequest, now: datetime
-) -> Assumed:
-    asked = Asked.of(snapshot, asker, wire, request, now)
+    asked = Asked.of(snapshot, requester, wire, request, now)
     role, account, session_tags = asked.role, asked.account, asked.tags
     denied = asked.denied()
     if denied is not None:
         raise services.denials.denied(
-            asker.refusal(denied.action, request.role_arn),
+            requester.refusal(denied.action, request.role_arn),
             denied,
             asked.policies,
             note=None if role is not None else "The role does not exist.",
@@ -84,7 +54,7 @@ async def _assume(
     if role is None:
         raise AssertionError("every request has an action, and a role that does not exist denies it")
 
-    lifetime = _lifetime(request, role, asker, now)
+    lifetime = _lifetime(request, role, requester, now)
     session_policies.require_attachable(snapshot, account, request.policy_arns)
     issued_at = int(now.timestamp())
     grant = Grant(
@@ -102,11 +72,11 @@ async def _assume(
         tags=session_tags.all,
         transitive_tag_keys=session_tags.transitive,
         source_identity=asked.source_identity,
-        origin_arn=_origin(asker),
-        federated_provider=asker.federated_provider,
-        federated_subject=asker.federated_subject,
-        federated_groups=_groups_to_keep(asker, role),
-        context=dict(asker.carried),
+        origin_arn=_origin(requester),
+        federated_provider=requester.federated_provider,
+        federated_subject=requester.federated_subject,
+        federated_groups=_groups_to_keep(requester, role),
+        context=dict(requester.carried),
         source_ip=wire.source_ip,
         use=request.use,
     )
@@ -116,33 +86,33 @@ async def _assume(
     )
 
 
-def _origin(asker: Asker) -> str | None:
+def _origin(requester: Requester) -> str | None:
     """The user behind the session: whose long-term keys, or whose GetSessionToken, the chain of roles began with."""
-    session = asker.session
+    session = requester.session
     if session is not None and session.kind is SessionKind.ASSUMED_ROLE:
         return session.origin_arn
-    return asker.principal.arn if asker.principal.kind is PrincipalKind.USER else None
+    return requester.principal.arn if requester.principal.kind is PrincipalKind.USER else None
 
 
-def _groups_to_keep(asker: Asker, role: Role) -> tuple[str, ...]:
+def _groups_to_keep(requester: Requester, role: Role) -> tuple[str, ...]:
     """The groups without which a person would not have got the role, or the first one of a chain."""
-    if asker.session is not None:
-        return asker.session.federated_groups
-    return relied_on(role.trust_policy, asker.groups)
+    if requester.session is not None:
+        return requester.session.federated_groups
+    return relied_on(role.trust_policy, requester.groups)
 
 
-def _lifetime(request: RoleRequest, role: Role, asker: Asker, now: datetime) -> timedelta:
+def _lifetime(request: RoleRequest, role: Role, requester: Requester, now: datetime) -> timedelta:
     asked = request.duration
     if asked > role.max_session_duration:
         raise ValidationError("The requested DurationSeconds exceeds the MaxSessionDuration set for this role.")
-    if asker.chained and asked > CHAINING_LIMIT:
+    if requester.chained and asked > CHAINING_LIMIT:
         raise ValidationError(
             "The requested DurationSeconds exceeds the 1 hour session limit for roles assumed by role chaining."
         )
     lifetime = min(asked, request.at_most or asked)
-    if asker.session_until is None:
+    if requester.session_until is None:
         return lifetime
-    left = asker.session_until - now
+    left = requester.session_until - now
     if left < timedelta(seconds=1):
         raise ExpiredIdentityToken
     return min(lifetime, left)

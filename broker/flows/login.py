@@ -13,7 +13,7 @@ import base64
 import hashlib
 import hmac
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Protocol, TypeVar
 
 import msgspec
@@ -21,9 +21,10 @@ import msgspec
 from broker.directory.model import Role, Snapshot, User
 from broker.errors import AccessDenied, ExpiredIdentityToken
 from broker.flows import saml
-from broker.flows.assume import Assumed, assume_by_caller, assume_by_identity
+from broker.flows.assume import Assumed, assume
 from broker.flows.caller import Wire, user_caller
-from broker.flows.role_choice import roles_admitting, roles_open_to
+from broker.flows.requester import Requester
+from broker.flows.role_choice import roles_admitting
 from broker.flows.saml import AuthnRequest
 from broker.flows.services import Services
 from broker.flows.trust import RoleRequest
@@ -61,7 +62,7 @@ class Vouched(msgspec.Struct, frozen=True, kw_only=True):
 
     `kind`: CloudTrail's word for such a user. `action`: the STS action that trust policies must allow. `roles`: those
     that the proof itself names, by ARN; None: whichever admit the identity. `duration`: what the proof says; None: an
-    hour. `code_verified`: as `assume_by_identity` has it.
+    hour. `code_verified`: as `Requester` has it.
     """
 
     identity: Identity
@@ -81,10 +82,14 @@ class Vouched(msgspec.Struct, frozen=True, kw_only=True):
             role_arn=role_arn,
             session_name=self.session_name,
             duration=duration,
-            tags=tuple(self.identity.session_tags.items()),
-            transitive_tag_keys=self.identity.transitive_tag_keys,
-            source_identity=self.identity.source_identity,
-        )
+        ).with_tags_of(self.identity)
+
+    def requester(self, snapshot: Snapshot, now: datetime) -> Requester:
+        """Raises `AccessDenied` where a reload took the user, or the password, away."""
+        if self.user_arn is None:
+            return Requester.federated(snapshot, self.identity, self.provider_arn, code_verified=self.code_verified)
+        user = user_caller(snapshot, password_user(snapshot, self.user_arn), "")
+        return Requester.calling(user, now, code_verified=self.code_verified)
 
 
 class Away(msgspec.Struct, frozen=True, kw_only=True):
@@ -149,7 +154,8 @@ async def offer(
     """
     roles: dict[str, int] = {}
     for position, each in enumerate(vouched):
-        for role in await asyncio.to_thread(_open_to, services, snapshot, wire, each):
+        requester = each.requester(snapshot, services.now())
+        for role in await asyncio.to_thread(roles_admitting, services, snapshot, requester, wire, each.request("")):
             if each.roles is None or role.arn in each.roles:
                 roles.setdefault(role.arn, position)
     if not roles:
@@ -178,31 +184,16 @@ async def chosen(services: Services, ticket_id: str, browser: str | None) -> Off
     return own(await services.tickets.take(_OFFER, ticket_id, Offer), browser)
 
 
-async def assume(services: Services, snapshot: Snapshot, wire: Wire, vouched: Vouched, role_arn: str) -> Assumed:
-    """Credentials for what was chosen, by the configuration as it is now. Raises as `assume_by_identity`."""
+async def assume_chosen(services: Services, snapshot: Snapshot, wire: Wire, vouched: Vouched, role_arn: str) -> Assumed:
+    """Credentials for what was chosen, by the configuration as it is now. Raises as `assume`."""
     role = snapshot.role(role_arn)
     wanted = vouched.duration or _HOUR
     duration = min(wanted, role.max_session_duration) if role is not None else wanted
-    if vouched.user_arn is not None:
-        return await assume_by_caller(
-            services,
-            snapshot,
-            user_caller(snapshot, password_user(snapshot, vouched.user_arn), ""),
-            wire,
-            vouched.request(role_arn, duration),
-            code_verified=vouched.code_verified,
-        )
-    if snapshot.saml_provider(vouched.provider_arn) is None and snapshot.ldap_provider(vouched.provider_arn) is None:
+    providers = (snapshot.saml_provider(vouched.provider_arn), snapshot.ldap_provider(vouched.provider_arn))
+    if vouched.user_arn is None and providers == (None, None):
         raise AccessDenied("The identity provider is not there any more.")
-    return await assume_by_identity(
-        services,
-        snapshot,
-        vouched.identity,
-        vouched.provider_arn,
-        wire,
-        vouched.request(role_arn, duration),
-        code_verified=vouched.code_verified,
-    )
+    requester = vouched.requester(snapshot, services.now())
+    return await assume(services, snapshot, requester, wire, vouched.request(role_arn, duration))
 
 
 async def issue_code(services: Services, vouched: Vouched, role_arn: str, terminal: Terminal) -> str:
@@ -273,15 +264,6 @@ def accounts_of(snapshot: Snapshot, offer: Offer) -> Sequence[tuple[str, str | N
         (account, aliases.get(account), sorted(roles, key=lambda role: role.name.casefold()))
         for account, roles in sorted(found.items(), key=lambda item: (aliases.get(item[0]) or "~", item[0]))
     ]
-
-
-def _open_to(services: Services, snapshot: Snapshot, wire: Wire, each: Vouched) -> Sequence[Role]:
-    """The roles that the trust policies, and for a user of ours its own policies, allow."""
-    asked, verified = each.request(""), each.code_verified
-    if each.user_arn is not None:
-        user = user_caller(snapshot, password_user(snapshot, each.user_arn), "")
-        return roles_open_to(services, snapshot, user, wire, asked, code_verified=verified)
-    return roles_admitting(services, snapshot, each.identity, each.provider_arn, wire, asked, code_verified=verified)
 
 
 def password_user(snapshot: Snapshot, user_arn: str) -> User:

@@ -35,8 +35,8 @@ from broker.flows.federate import in_aws_words
 from broker.flows.guessing import Attempt
 from broker.flows.login import CHOOSE_WITHIN, Vouched, own, password_user
 from broker.flows.mfa import directory_users_devices, judged
+from broker.flows.requester import mfa_keys
 from broker.flows.services import Services
-from broker.flows.trust import mfa_keys
 from providers.errors import ProofRejected
 from providers.security_keys import Credential, not_accepted
 

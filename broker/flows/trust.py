@@ -4,15 +4,16 @@ Nothing is minted here. A role that does not exist is refused like one that refu
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from broker.arn import Arn
 from broker.directory.model import Role, Snapshot
 from broker.errors import ValidationError
 from broker.flows import session_policies, tags
-from broker.flows.caller import Caller, Wire, caller_keys, request_keys, resource_control_policies
-from broker.policy import Kind, Policies, Policy, Principal, PrincipalKind, Request, RequestContext, decide, parse
+from broker.flows.caller import Wire, request_keys, resource_control_policies
+from broker.flows.requester import Requester
+from broker.policy import Kind, Policies, Policy, Request, RequestContext, decide, parse
 from broker.sessions.model import Session, TokenUse, merged_tags
 from providers.contract import Identity
 
@@ -50,83 +51,21 @@ class RoleRequest:
     external_id: str | None = None
     use: TokenUse = TokenUse.SIGV4
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asker:
-    """Whoever asks for the role: a signed caller, or a provider that vouches for somebody."""
-
-    principal: Principal
-    policies: Policies
-    single: Mapping[str, str]
-    many: Mapping[str, Sequence[str]]
-    session: Session | None = None
-    chained: bool = False
-    groups: Sequence[str] = ()
-    federated_provider: str | None = None
-    federated_subject: str | None = None
-    carried: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    session_until: datetime | None = None
-
-    def refusal(self, action: str, role_arn: str) -> str:
-        """AWS's sentence; an unsigned caller has no name to be called by."""
-        if self.principal.kind is PrincipalKind.PROVIDER:
-            return f"Not authorized to perform {action}"
-        return f"User: {self.principal.arn} is not authorized to perform: {action} on resource: {role_arn}"
-
-
-def calling(caller: Caller, now: datetime, code_verified: bool | None) -> Asker:
-    single, many = caller_keys(caller, now)
-    if code_verified is not None:
-        single |= mfa_keys(verified=code_verified)
-    return Asker(
-        principal=caller.principal,
-        policies=caller.policies,
-        single=single,
-        many=many,
-        session=caller.session,
-        chained=caller.chained,
-        federated_provider=caller.session.federated_provider if caller.session is not None else None,
-        federated_subject=caller.session.federated_subject if caller.session is not None else None,
-        carried=caller.session.context if caller.session is not None else {},
-    )
-
-
-def vouched_for(snapshot: Snapshot, identity: Identity, provider_arn: str, code_verified: bool | None) -> Asker:
-    single = {key: values[0] for key, values in identity.attributes.items() if _is_single(identity, key)}
-    many = {key: values for key, values in identity.attributes.items() if not _is_single(identity, key)}
-    single["aws:FederatedProvider"] = provider_arn
-    many["sojourn:AuthenticationMethods"] = tuple(sorted(identity.methods))
-    if code_verified is not None:
-        single |= mfa_keys(verified=code_verified)
-    return Asker(
-        principal=Principal(PrincipalKind.PROVIDER, provider_arn, Arn.parse(provider_arn).account),
-        policies=Policies(),
-        single=single,
-        many=many,
-        groups=identity.attributes.get("ldap:groups", ()),
-        federated_provider=provider_arn,
-        federated_subject=identity.subject if snapshot.ldap_provider(provider_arn) is not None else None,
-        carried={key: identity.attributes[key] for key in identity.carried if key in identity.attributes},
-        session_until=identity.session_until,
-    )
-
-
-def _is_single(identity: Identity, key: str) -> bool:
-    return key not in identity.multivalued and len(identity.attributes[key]) == 1
-
-
-def mfa_keys(*, verified: bool) -> dict[str, str]:
-    """The condition keys that tell whether a second factor was verified with this very request."""
-    if verified:
-        return {"aws:MultiFactorAuthPresent": "true", "aws:MultiFactorAuthAge": "0"}
-    return {"aws:MultiFactorAuthPresent": "false"}
+    def with_tags_of(self, identity: Identity) -> "RoleRequest":
+        """The request with the session tags and the source identity that the identity's provider gives."""
+        return replace(
+            self,
+            tags=tuple(identity.session_tags.items()),
+            transitive_tag_keys=identity.transitive_tag_keys,
+            source_identity=identity.source_identity,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
     """A request for a role as the policies see it; `role` is None for one that does not exist."""
 
-    asker: Asker
+    requester: Requester
     role: Role | None
     role_arn: str
     account: str
@@ -138,17 +77,17 @@ class Asked:
     packed_size: int | None
 
     @classmethod
-    def of(cls, snapshot: Snapshot, asker: Asker, wire: Wire, request: RoleRequest, now: datetime) -> "Asked":
+    def of(cls, snapshot: Snapshot, requester: Requester, wire: Wire, request: RoleRequest, now: datetime) -> "Asked":
         """Raises for what contradicts itself, whatever the policies say."""
         session_policies.check(snapshot, request.policy, request.policy_arns)
-        session_tags = tags.combine(request.tags, request.transitive_tag_keys, asker.session)
-        source_identity = _source_identity(request, asker.session)
+        session_tags = tags.combine(request.tags, request.transitive_tag_keys, requester.session)
+        source_identity = _source_identity(request, requester.session)
         packed_size = session_policies.packed_size(request.policy, request.policy_arns, session_tags.all)
         role = snapshot.role(request.role_arn)
         account = Arn.parse(request.role_arn).account
 
-        single = {**request_keys(wire, now), **asker.single, "sts:RoleSessionName": request.session_name}
-        many = dict(asker.many)
+        single = {**request_keys(wire, now), **requester.single, "sts:RoleSessionName": request.session_name}
+        many = dict(requester.many)
         if request.external_id is not None:
             single["sts:ExternalId"] = request.external_id
         if source_identity is not None:
@@ -168,17 +107,17 @@ class Asked:
         if session_tags:
             actions.append("sts:TagSession")
         return cls(
-            asker=asker,
+            requester=requester,
             role=role,
             role_arn=request.role_arn,
             account=account,
             actions=actions,
             context=RequestContext(single, many),
             policies=Policies(
-                identity=asker.policies.identity,
-                boundary=asker.policies.boundary,
-                session=asker.policies.session,
-                scps=asker.policies.scps,
+                identity=requester.policies.identity,
+                boundary=requester.policies.boundary,
+                session=requester.policies.session,
+                scps=requester.policies.scps,
                 resource=role.trust_policy if role is not None else NOBODY,
                 rcps=resource_control_policies(snapshot, account),
             ),
@@ -190,7 +129,7 @@ class Asked:
     def denied(self) -> Request | None:
         """The first action that is not allowed, None where all are."""
         for action in self.actions:
-            asked = Request(self.asker.principal, action, self.role_arn, self.context, self.account)
+            asked = Request(self.requester.principal, action, self.role_arn, self.context, self.account)
             if self.role is None or not decide(asked, self.policies).allowed:
                 return asked
         return None

@@ -30,11 +30,13 @@ from broker.arn import Arn
 from broker.clock import iso8601
 from broker.errors import AccessDenied, ExpiredToken, InvalidClientTokenId, ValidationError
 from broker.flows import saml
-from broker.flows.assume import Assumed, assume_by_caller, assume_by_identity
+from broker.flows.assume import assume
 from broker.flows.caller import Caller
 from broker.flows.federate import web_identity
+from broker.flows.requester import Requester
 from broker.flows.trust import RoleRequest
 from broker.sessions.model import TokenUse
+from providers.contract import Identity
 
 GRANT_TYPE = "urn:ietf:params:oauth:grant-type:token-exchange"
 SAML2 = "urn:ietf:params:oauth:token-type:saml2"
@@ -78,11 +80,16 @@ _KNOWN = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class _Subject:
-    """Whom the subject token stands for, and their road to a role. `name`: of the session where none is asked for."""
+    """Whom the subject token stands for, and by which action. `name`: of the session where none is asked for.
+
+    `identity`: what the token says of the session, where a provider made it; `at_most`: how long that may last.
+    """
 
     name: str
-    ask: Callable[[RoleRequest], RoleRequest]
-    assume: Callable[[RoleRequest], Awaitable[Assumed]]
+    requester: Requester
+    action: str = "sts:AssumeRole"
+    identity: Identity | None = None
+    at_most: timedelta | None = None
 
 
 async def exchange(call: Call, received: Received, parameters: Mapping[str, str]) -> Mapping[str, Any]:
@@ -101,16 +108,18 @@ async def exchange(call: Call, received: Received, parameters: Mapping[str, str]
         raise UnsupportedClientAuthentication
 
     subject = await _SUBJECTS[request.subject_token_type](call, received, request, role_arn)
-    asked = subject.ask(
-        RoleRequest(
-            action="sts:AssumeRole",
-            role_arn=str(role_arn),
-            session_name=request.session_name or _session_name(subject.name),
-            duration=request.duration,
-            policy=request.policy,
-        )
+    asked = RoleRequest(
+        action=subject.action,
+        role_arn=str(role_arn),
+        session_name=request.session_name or _session_name(subject.name),
+        duration=request.duration,
+        at_most=subject.at_most,
+        policy=request.policy,
+        use=TokenUse.BEARER,
     )
-    bearer = await subject.assume(replace(asked, use=TokenUse.BEARER))
+    if subject.identity is not None:
+        asked = asked.with_tags_of(subject.identity)
+    bearer = await assume(call.services, call.snapshot, subject.requester, call.wire, asked)
     record_role_session(call, bearer)
     answer: dict[str, Any] = {
         "access_token": bearer.credentials.session_token,
@@ -119,13 +128,14 @@ async def exchange(call: Call, received: Received, parameters: Mapping[str, str]
         "expires_in": bearer.session.expires_at - bearer.session.issued_at,
     }
     if request.requested_token_type == AWS_CREDENTIALS:
-        answer["aws_credentials"] = await _aws_credentials(call, subject, asked)
+        answer["aws_credentials"] = await _aws_credentials(call, subject.requester, asked)
     return answer
 
 
-async def _aws_credentials(call: Call, subject: _Subject, asked: RoleRequest) -> Mapping[str, str]:
+async def _aws_credentials(call: Call, requester: Requester, asked: RoleRequest) -> Mapping[str, str]:
     """A second session: a bearer token's own keys sign nothing, and what signs is no bearer token."""
-    signing = await subject.assume(replace(asked, use=TokenUse.SIGV4))
+    asked = replace(asked, use=TokenUse.SIGV4)
+    signing = await assume(call.services, call.snapshot, requester, call.wire, asked)
     call.minted.append(signing.session)
     credentials = signing.credentials
     call.event.response = {
@@ -145,20 +155,8 @@ async def _by_id_token(call: Call, _received: Received, request: Request, role_a
         call.services.federation, call.snapshot, role_arn.account, request.subject_token
     )
     call.event.identity = federated_identity("WebIdentityUser", identity, provider.arn)
-
-    def ask(asked: RoleRequest) -> RoleRequest:
-        return replace(
-            asked,
-            action="sts:AssumeRoleWithWebIdentity",
-            tags=tuple(identity.session_tags.items()),
-            transitive_tag_keys=identity.transitive_tag_keys,
-            source_identity=identity.source_identity,
-        )
-
-    async def assume(asked: RoleRequest) -> Assumed:
-        return await assume_by_identity(call.services, call.snapshot, identity, provider.arn, call.wire, asked)
-
-    return _Subject(identity.subject, ask, assume)
+    requester = Requester.federated(call.snapshot, identity, provider.arn)
+    return _Subject(identity.subject, requester, "sts:AssumeRoleWithWebIdentity", identity)
 
 
 async def _by_saml_response(call: Call, _received: Received, request: Request, role_arn: Arn) -> _Subject:
@@ -180,21 +178,9 @@ async def _by_saml_response(call: Call, _received: Received, request: Request, r
         raise AccessDenied(f"Not authorized to perform {saml.ACTION}")
     if request.session_name not in (None, identity.session_name):
         raise ValidationError("The session name of a SAML subject token is in its RoleSessionName attribute.")
-
-    def ask(asked: RoleRequest) -> RoleRequest:
-        return replace(
-            asked,
-            action=saml.ACTION,
-            at_most=identity.session_duration,
-            tags=tuple(identity.session_tags.items()),
-            transitive_tag_keys=identity.transitive_tag_keys,
-            source_identity=identity.source_identity,
-        )
-
-    async def assume(asked: RoleRequest) -> Assumed:
-        return await assume_by_identity(call.services, call.snapshot, identity, provider_arn, call.wire, asked)
-
-    return _Subject(identity.session_name or identity.subject, ask, assume)
+    requester = Requester.federated(call.snapshot, identity, provider_arn)
+    name = identity.session_name or identity.subject
+    return _Subject(name, requester, saml.ACTION, identity, identity.session_duration)
 
 
 async def _by_session_token(call: Call, received: Received, request: Request, _role_arn: Arn) -> _Subject:
@@ -203,11 +189,7 @@ async def _by_session_token(call: Call, received: Received, request: Request, _r
         raise AccessDenied(
             f"User: {caller.principal.arn} is not authorized to perform: sts:AssumeRole with credentials of this kind."
         )
-
-    async def assume(asked: RoleRequest) -> Assumed:
-        return await assume_by_caller(call.services, call.snapshot, caller, call.wire, asked)
-
-    return _Subject(caller.user_id.rpartition(":")[2], lambda asked: asked, assume)
+    return _Subject(caller.user_id.rpartition(":")[2], Requester.calling(caller, call.services.now()))
 
 
 async def _holder(call: Call, received: Received, subject_token: str) -> Caller:

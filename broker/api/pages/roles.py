@@ -142,7 +142,7 @@ async def _assume(visit: Visit, vouched: Vouched, role_arn: str) -> Assumed:
     call = visit.call
     call.event.name = vouched.action.removeprefix("sts:")
     _put_on_record(visit, vouched, role_arn)
-    assumed = await login.assume(call.services, call.snapshot, call.wire, vouched, role_arn)
+    assumed = await login.assume_chosen(call.services, call.snapshot, call.wire, vouched, role_arn)
     record_role_session(call, assumed)
     return assumed
 

@@ -15,8 +15,9 @@ from broker.api.sts.shapes import (
     role_session,
 )
 from broker.arn import Arn
-from broker.flows.assume import assume_by_caller
+from broker.flows.assume import assume
 from broker.flows.mfa import presented, verify_callers_code
+from broker.flows.requester import Requester
 from broker.sessions.model import SessionKind
 
 
@@ -36,17 +37,11 @@ async def run(call: Call, request: Request) -> Result:
     shown = presented(request.serial_number, request.token_code)
     if shown is not None:
         await verify_callers_code(call.services, call.snapshot, call.signer, call.wire, shown)
-    assumed = await assume_by_caller(
-        call.services,
-        call.snapshot,
-        call.signer,
-        call.wire,
-        request.of(
-            str(request.role_arn), request.session_name, action="sts:AssumeRole", external_id=request.external_id
-        ),
-        code_verified=True if shown is not None else None,
+    requester = Requester.calling(call.signer, call.services.now(), code_verified=True if shown is not None else None)
+    asked = request.of(
+        str(request.role_arn), request.session_name, action="sts:AssumeRole", external_id=request.external_id
     )
-    return role_session(call, assumed)
+    return role_session(call, await assume(call.services, call.snapshot, requester, call.wire, asked))
 
 
 ACTION = Action(

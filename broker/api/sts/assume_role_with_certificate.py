@@ -10,7 +10,7 @@ from broker.api.events import federated_identity
 from broker.api.params import param
 from broker.api.query import Action, Call, Result
 from broker.api.rules import arn
-from broker.api.sts.by_identity import SessionRequest, assume
+from broker.api.sts.by_identity import SessionRequest, assume_by_identity
 from broker.api.sts.shapes import SESSION_AUDITED
 from broker.arn import Arn
 from broker.errors import MissingAuthenticationToken
@@ -43,7 +43,7 @@ async def run(call: Call, request: Request) -> Result:
     )
     call.event.account = provider.account
     call.event.identity = federated_identity("CertificateUser", identity, provider.arn)
-    return await assume(call, request, identity, provider.arn, PERMISSION)
+    return await assume_by_identity(call, request, identity, provider.arn, PERMISSION)
 
 
 ACTION = Action(request=Request, run=run, signed=False, audited=("ProviderArn", *SESSION_AUDITED))

@@ -9,7 +9,7 @@ from broker.api.events import federated_identity, refused_identity
 from broker.api.params import param
 from broker.api.query import Action, Call, Result
 from broker.api.rules import arn, text
-from broker.api.sts.by_identity import SessionRequest, assume
+from broker.api.sts.by_identity import SessionRequest, assume_by_identity
 from broker.api.sts.shapes import SERIAL_NUMBER, SESSION_AUDITED, TOKEN_CODE
 from broker.arn import Arn
 from broker.errors import IDPRejectedClaim, InvalidParameterValue
@@ -49,7 +49,7 @@ async def run(call: Call, request: Request) -> Result:
         if tag.key.casefold() in mapped:
             # Also where this user lacks the attribute: whoever could pass it would be whom it says.
             raise InvalidParameterValue(f"The session tag {tag.key} is the directory's to give.")
-    return await assume(call, request, identity, provider.arn, LDAP_ACTION, code_verified=shown is not None)
+    return await assume_by_identity(call, request, identity, provider.arn, LDAP_ACTION, code_verified=shown is not None)
 
 
 ACTION = Action(request=Request, run=run, signed=False, audited=("ProviderArn", *SESSION_AUDITED, "SerialNumber"))

@@ -17,7 +17,8 @@ from broker.api.sts.shapes import (
 from broker.arn import Arn
 from broker.errors import AccessDenied
 from broker.flows import saml
-from broker.flows.assume import assume_by_identity
+from broker.flows.assume import assume
+from broker.flows.requester import Requester
 from broker.flows.trust import RoleRequest
 
 
@@ -51,25 +52,17 @@ async def run(call: Call, request: Request) -> Result:
             f"Not authorized to perform {saml.ACTION}",
             detail={"reason": "role", "detail": "The assertion does not pair this role with this provider."},
         )
-    assumed = await assume_by_identity(
-        call.services,
-        call.snapshot,
-        identity,
-        provider_arn,
-        call.wire,
-        RoleRequest(
-            action=saml.ACTION,
-            role_arn=role_arn,
-            session_name=identity.session_name or "",
-            duration=request.duration,
-            at_most=identity.session_duration,
-            policy=request.policy,
-            policy_arns=request.policy_arns,
-            tags=tuple(identity.session_tags.items()),
-            transitive_tag_keys=identity.transitive_tag_keys,
-            source_identity=identity.source_identity,
-        ),
-    )
+    asked = RoleRequest(
+        action=saml.ACTION,
+        role_arn=role_arn,
+        session_name=identity.session_name or "",
+        duration=request.duration,
+        at_most=identity.session_duration,
+        policy=request.policy,
+        policy_arns=request.policy_arns,
+    ).with_tags_of(identity)
+    requester = Requester.federated(call.snapshot, identity, provider_arn)
+    assumed = await assume(call.services, call.snapshot, requester, call.wire, asked)
     record_role_session(call, assumed)
     return {
         "Credentials": credentials(assumed.credentials),

@@ -16,8 +16,9 @@ from broker.api.sts.shapes import (
     record_role_session,
 )
 from broker.arn import Arn
-from broker.flows.assume import assume_by_identity
+from broker.flows.assume import assume
 from broker.flows.federate import web_identity
+from broker.flows.requester import Requester
 from broker.flows.trust import RoleRequest
 
 
@@ -37,24 +38,16 @@ async def run(call: Call, request: Request) -> Result:
         call.services.federation, call.snapshot, request.role_arn.account, request.token
     )
     call.event.identity = federated_identity("WebIdentityUser", identity, provider.arn)
-    assumed = await assume_by_identity(
-        call.services,
-        call.snapshot,
-        identity,
-        provider.arn,
-        call.wire,
-        RoleRequest(
-            action="sts:AssumeRoleWithWebIdentity",
-            role_arn=str(request.role_arn),
-            session_name=request.session_name,
-            duration=request.duration,
-            policy=request.policy,
-            policy_arns=request.policy_arns,
-            tags=tuple(identity.session_tags.items()),
-            transitive_tag_keys=identity.transitive_tag_keys,
-            source_identity=identity.source_identity,
-        ),
-    )
+    asked = RoleRequest(
+        action="sts:AssumeRoleWithWebIdentity",
+        role_arn=str(request.role_arn),
+        session_name=request.session_name,
+        duration=request.duration,
+        policy=request.policy,
+        policy_arns=request.policy_arns,
+    ).with_tags_of(identity)
+    requester = Requester.federated(call.snapshot, identity, provider.arn)
+    assumed = await assume(call.services, call.snapshot, requester, call.wire, asked)
     record_role_session(call, assumed)
     return {
         "SubjectFromWebIdentityToken": identity.subject,

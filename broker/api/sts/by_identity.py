@@ -9,7 +9,8 @@ from broker.api.rules import arn
 from broker.api.sts.shapes import SESSION_NAME, SessionParameters, role_session
 from broker.arn import Arn
 from broker.errors import ValidationError
-from broker.flows.assume import assume_by_identity
+from broker.flows.assume import assume
+from broker.flows.requester import Requester
 from broker.flows.role_choice import with_only_role
 from providers.contract import Identity
 
@@ -27,7 +28,7 @@ class SessionRequest(SessionParameters):
         return str(self.role_arn) if self.role_arn is not None else None
 
 
-async def assume(
+async def assume_by_identity(
     call: Call,
     request: SessionRequest,
     identity: Identity,
@@ -41,20 +42,9 @@ async def assume(
     name = request.session_name or identity.session_name
     if name is None:
         raise ValidationError("RoleSessionName is required: the name of the identity cannot name a session.")
+    requester = Requester.federated(snapshot, identity, provider_arn, code_verified=code_verified)
     asked = request.of(request.named_role or "", name, action=action, vouched_tags=identity.session_tags)
     if request.role_arn is None:
         # In a thread: every role that names the provider is weighed.
-        asked = await asyncio.to_thread(
-            with_only_role,
-            services,
-            snapshot,
-            identity,
-            provider_arn,
-            call.wire,
-            asked,
-            code_verified=code_verified,
-        )
-    assumed = await assume_by_identity(
-        services, snapshot, identity, provider_arn, call.wire, asked, code_verified=code_verified
-    )
-    return role_session(call, assumed)
+        asked = await asyncio.to_thread(with_only_role, services, snapshot, requester, call.wire, asked)
+    return role_session(call, await assume(services, snapshot, requester, call.wire, asked))
