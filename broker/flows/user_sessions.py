@@ -1,16 +1,16 @@
 """Sessions of users: GetSessionToken (the user itself) and GetFederationToken (the user's rights, narrowed)."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 
 from broker import arn
 from broker.directory.model import Snapshot, User
 from broker.errors import AccessDenied
 from broker.flows import session_policies, tags
-from broker.flows.caller import Caller, Wire, caller_keys, request_keys, resource_control_policies
+from broker.flows.authorize import authorize
+from broker.flows.caller import Caller, Wire
 from broker.flows.services import Services
-from broker.policy import Request, RequestContext, decide
 from broker.sessions.model import Grant, Minted, SessionKind, merged_tags
 
 
@@ -57,7 +57,7 @@ async def federation_token(
     duration: timedelta,
     policy: str | None,
     policy_arns: tuple[str, ...],
-    tags: Sequence[tuple[str, str]],
+    requested_tags: Sequence[tuple[str, str]],
 ) -> Federated:
     """Credentials of a federated user. Without session policies it may nothing but what resources grant it by name.
 
@@ -66,28 +66,17 @@ async def federation_token(
     """
     user = _user(caller)
     session_policies.check(snapshot, policy, policy_arns)
-    session_tags = combine_tags(tags)
+    session_tags = dict(tags.combine(requested_tags, (), None).requested)
     packed_size = session_policies.packed_size(policy, policy_arns, session_tags)
     subject = arn.federated_user(user.account, name, snapshot.settings.sts.partition)
 
-    now = services.now()
-    single, many = caller_keys(caller, now)
-    single.update(request_keys(wire, now))
-    for key, value in session_tags.items():
-        single[f"aws:RequestTag/{key}"] = value
-    if session_tags:
-        many["aws:TagKeys"] = tuple(session_tags)
-    context = RequestContext(single, many)
-    policies = replace(caller.policies, rcps=resource_control_policies(snapshot, user.account))
+    single = {f"aws:RequestTag/{key}": value for key, value in session_tags.items()}
+    many = {"aws:TagKeys": tuple(session_tags)} if session_tags else None
     for action in ("sts:GetFederationToken", *(["sts:TagSession"] if session_tags else [])):
-        asked = Request(caller.principal, action, subject, context, user.account)
-        if not decide(asked, policies).allowed:
-            raise services.denials.denied(
-                f"User: {user.arn} is not authorized to perform: {action} on resource: {subject}", asked, policies
-            )
+        authorize(services, snapshot, caller, wire, action, subject, single=single, many=many)
 
     session_policies.require_attachable(snapshot, user.account, policy_arns)
-    issued_at = int(now.timestamp())
+    issued_at = int(services.now().timestamp())
     grant = Grant(
         kind=SessionKind.FEDERATED_USER,
         account=user.account,
@@ -105,11 +94,6 @@ async def federation_token(
     )
     minted = await services.sessions.mint(grant, principal_tags=merged_tags(user.tags, session_tags))
     return Federated(minted, packed_size)
-
-
-def combine_tags(requested: Sequence[tuple[str, str]]) -> dict[str, str]:
-    """Session tags of a federated user: none is inherited, none is transitive."""
-    return dict(tags.combine(requested, (), None).requested)
 
 
 def _user(caller: Caller) -> User:

@@ -30,7 +30,7 @@ async def run(call: Call, request: Request) -> Result:
         duration=request.duration,
         policy=request.policy,
         policy_arns=request.policy_arns,
-        tags=tuple((tag.key, tag.value) for tag in request.tags),
+        requested_tags=tuple((tag.key, tag.value) for tag in request.tags),
     )
     session = federated.minted.session
     call.minted.append(session)
