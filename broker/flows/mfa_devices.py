@@ -28,9 +28,8 @@ from broker.errors import (
 )
 from broker.flows.authorize import authorize
 from broker.flows.caller import Caller, Wire
-from broker.flows.mfa import device_of
+from broker.flows.mfa import device_of, users_device
 from broker.flows.services import Services
-from providers.devices import Device
 from providers.errors import ProofRejected
 
 MOST_PER_USER = 8
@@ -130,14 +129,9 @@ async def resync(
 
     Raises `NoSuchEntity`, `InvalidAuthenticationCode`.
     """
-    configured = snapshot.mfa_device(serial_number)
-    if configured is not None and configured.account == user.account and user.name in configured.users:
-        device = Device(configured.arn, configured.seed)
-    else:
-        entry = await services.entries.mfa_device(serial_number)
-        if configured is not None or entry is None or not entry.belongs_to(user):
-            raise _missing(serial_number)
-        device = device_of(services, entry)
+    device = await users_device(services, snapshot, user, serial_number)
+    if device is None:
+        raise _missing(serial_number)
     with _right_codes():
         await services.codes.resync(device, first, second)
 
