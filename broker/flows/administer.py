@@ -1,14 +1,13 @@
-"""Seeing and ending sessions, seeing and rotating signing keys: what administrators of a running gateway do.
+"""Sessions as administrators see them and end them.
 
-Principals of an account reach the sessions of their own account, those of the management account reach all; signing
-keys belong to the management account, or to the only account. Within that reach the policies decide, session by
-session: who may not see a session does not see it, and of many sessions none is revoked where one may not be.
+Principals of an account reach the sessions of their own account, those of the management account reach all. Within
+that reach the policies decide, session by session: who may not see a session does not see it, and of many sessions none
+is revoked where one may not be.
 """
 
-import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from broker import arn, ids
 from broker.arn import Arn
@@ -18,19 +17,14 @@ from broker.flows.caller import Caller, Wire, caller_keys, request_keys, resourc
 from broker.flows.services import Services
 from broker.policy import Request, RequestContext, decide
 from broker.sessions import indexes
-from broker.sessions.key_use import MasterKey
-from broker.sessions.keyring import REFRESH_EVERY
 from broker.sessions.model import Session
 from broker.sessions.sessions import Position
-from broker.sessions.signing_key import SigningKey
 
 LIST = "broker:ListSessions"
 REVOKE = "broker:RevokeSessions"
 
 _PAGE = 101
 """Entries read at once: a page of a hundred, and whether there are more."""
-_LATE = timedelta(seconds=2)
-"""By which another process may read the signing keys late."""
 _LOOKED_AT = 2000
 """Sessions that one call to list looks at: an answer may be short, or empty, and yet have a next page."""
 
@@ -267,54 +261,4 @@ class _Gate:
         return (
             f"User: {self._caller.principal.arn} is not authorized to perform: {self._action} "
             f"on resource: {self._wanted.scope}"
-        )
-
-
-async def keys(
-    services: Services, snapshot: Snapshot, caller: Caller
-) -> tuple[Sequence[SigningKey], Sequence[MasterKey]]:
-    """The published signing keys, as the store has them now, and the master keys.
-
-    Raises `AccessDenied`, `StoreUnavailable`.
-    """
-    _require_keys(snapshot, caller)
-    await services.keyring.refresh()
-    return services.keyring.published(), await services.key_use.master_keys()
-
-
-async def replace_signing_keys(services: Services, snapshot: Snapshot, caller: Caller, wire: Wire) -> int:
-    """The emergency: no key stays, no session lives on, in any account; how many were ended.
-
-    With the keys it is recorded from when sessions are good again, which ends those that no account of the
-    configuration leads to as well: every process knows it within `REFRESH_EVERY`. Whatever can be found is ended twice:
-    now, and once more when no process signs with the keys of before. Takes some seconds.
-
-    Raises `AccessDenied`, `StoreUnavailable` (some may live on; try again).
-    """
-    _require_keys(snapshot, caller)
-    _Gate(services, snapshot, caller, wire, REVOKE, Wanted()).require("*")
-    await services.keyring.replace(until_known=REFRESH_EVERY + _LATE)
-    ended = await services.sessions.end_all(snapshot.accounts)
-    await asyncio.sleep((REFRESH_EVERY + _LATE).total_seconds())
-    return ended + await services.sessions.end_all(snapshot.accounts)
-
-
-async def rotate_signing_keys(services: Services, snapshot: Snapshot, caller: Caller) -> Sequence[SigningKey]:
-    """New keys, that sign as soon as every process knows them; then all that are published.
-
-    Raises `AccessDenied`, `StoreUnavailable`, `KeysUnavailable`.
-    """
-    _require_keys(snapshot, caller)
-    await services.keyring.rotate()
-    return services.keyring.published()
-
-
-def _require_keys(snapshot: Snapshot, caller: Caller) -> None:
-    owner = snapshot.settings.organization.management_account
-    if owner is None and len(snapshot.accounts) == 1:
-        owner = next(iter(snapshot.accounts))
-    if caller.principal.account != owner:
-        raise AccessDenied(
-            "Signing keys belong to the management account (organization.management_account), "
-            "or to the only account where one is configured."
         )

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from broker.api.admin.shapes import CALLERS, master_keys, signing_keys
 from broker.api.query import Action, Call, Result
-from broker.flows import administer
+from broker.flows.signing_keys import listed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -14,7 +14,7 @@ class Request:
 
 async def run(call: Call, _request: Request) -> Result:
     """All of them."""
-    signing, masters = await administer.keys(call.services, call.snapshot, call.signer)
+    signing, masters = await listed(call.services, call.snapshot, call.signer)
     return {**signing_keys(signing, call.services.now()), **master_keys(masters)}
 
 

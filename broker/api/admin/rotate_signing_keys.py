@@ -9,7 +9,7 @@ from broker.api.admin.shapes import CALLERS, signing_keys
 from broker.api.params import param
 from broker.api.query import Action, Call, Result
 from broker.api.rules import boolean
-from broker.flows import administer
+from broker.flows.signing_keys import replace, rotate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,11 +22,11 @@ class Request:
 async def run(call: Call, request: Request) -> Result:
     """Rotate, and tell the keys as they are now."""
     if request.end_sessions:
-        ended = await administer.replace_signing_keys(call.services, call.snapshot, call.signer, call.wire)
+        ended = await replace(call.services, call.snapshot, call.signer, call.wire)
         keys = call.services.keyring.published()
         call.event.response = {"keyIds": [key.kid for key in keys], "sessionsEnded": ended}
         return {**signing_keys(keys, call.services.now()), "Revoked": ended}
-    keys = await administer.rotate_signing_keys(call.services, call.snapshot, call.signer)
+    keys = await rotate(call.services, call.snapshot, call.signer)
     now = call.services.now()
     call.event.response = {"keyIds": [key.kid for key in keys if now < key.active_from]}
     return signing_keys(keys, now)
