@@ -4,8 +4,8 @@ import re
 from typing import Final
 
 from broker.policy.faults import SURROGATE
-from broker.policy.match import Template, split_arn, template
 from broker.policy.model import Kind
+from broker.policy.template import Template, split_arn, template
 
 CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 

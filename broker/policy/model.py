@@ -9,19 +9,10 @@ from typing import Final
 
 from broker.policy.context import RequestContext, fold
 from broker.policy.jsontext import Position
-from broker.policy.match import (
-    STAR,
-    Matcher,
-    Template,
-    Variable,
-    action_matcher,
-    fill,
-    prefix_of,
-    resource_matcher,
-    variables_of,
-)
+from broker.policy.match import Matcher, action_matcher, resource_matcher
 from broker.policy.operators import OperatorName, Test
 from broker.policy.principals import Entry
+from broker.policy.template import STAR, Template, Variable, fill, prefix_of, variables_of
 
 _REMEMBERED_ACTIONS: Final = 1024
 """Bounds what callers that ask about ever new actions can make a policy keep."""

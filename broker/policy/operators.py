@@ -11,18 +11,8 @@ from operator import eq, ge, gt, le, lt
 from typing import Any, Final
 
 from broker.policy.context import KeyType, RequestContext, fold
-from broker.policy.match import (
-    Glob,
-    Matcher,
-    Template,
-    Variable,
-    fill,
-    literal_of,
-    matcher,
-    split_arn,
-    template,
-    variables_of,
-)
+from broker.policy.match import Glob, Matcher, matcher
+from broker.policy.template import Template, Variable, fill, literal_of, split_arn, template, variables_of
 from broker.policy.values import (
     Address,
     read_address,

@@ -10,7 +10,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from broker.policy import Kind, RequestContext, parse
-from broker.policy.match import ONE, STAR, Glob, Template, Variable, matcher, resource_matcher, split_arn, template
+from broker.policy.match import Glob, matcher, resource_matcher
+from broker.policy.template import ONE, STAR, Template, Variable, split_arn, template
 
 NOTHING = RequestContext()
 
