@@ -7,10 +7,11 @@ from functools import partial
 from itertools import chain
 from typing import Final
 
+from broker.policy.conditions import Test
 from broker.policy.context import RequestContext, fold
 from broker.policy.jsontext import Position
 from broker.policy.match import Matcher, action_matcher, resource_matcher
-from broker.policy.operators import OperatorName, Test
+from broker.policy.operators import OperatorName
 from broker.policy.principals import Entry
 from broker.policy.template import STAR, Template, Variable, fill, prefix_of, variables_of
 

@@ -1,12 +1,12 @@
 """Condition operators (IAM User Guide, "IAM JSON policy elements: Condition operators").
 
 `OPERATORS` holds what an operator knows: how to read a value and when a policy's values are met. What all
-operators share, `IfExists`, the set operators, absent keys and negation, is in `condition_test`.
+operators share is in `broker.policy.conditions`.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from enum import Enum, StrEnum
+from enum import StrEnum
 from operator import eq, ge, gt, le, lt
 from typing import Any, Final
 
@@ -26,8 +26,6 @@ from broker.policy.values import (
 
 Predicate = Callable[[Any, RequestContext], bool]
 """Whether one value of the request, as read, is met by any of the policy's values."""
-
-Test = Callable[[RequestContext], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +59,8 @@ class Quantifier(StrEnum):
     ANY = "ForAnyValue"
 
 
-# Predicates
-
-
-def _read_all(values: Sequence[str], read: Callable[[str], Any]) -> list[Any]:
+def read_all(values: Sequence[str], read: Callable[[str], Any]) -> list[Any]:
+    """The values as read. Raises `BadValue`."""
     out = []
     for index, value in enumerate(values):
         try:
@@ -81,7 +77,7 @@ def _any_of(matchers: Sequence[Matcher]) -> Predicate:
 
 
 def _exact(values: Sequence[str], variables: bool) -> Predicate:
-    templates = _read_all(values, _template_reader(variables=variables, wildcards=False))
+    templates = read_all(values, _template_reader(variables=variables, wildcards=False))
     literals = frozenset(text for tokens in templates if (text := literal_of(tokens)) is not None)
     rest = [matcher(tokens) for tokens in templates if literal_of(tokens) is None]
     if not rest:
@@ -91,7 +87,7 @@ def _exact(values: Sequence[str], variables: bool) -> Predicate:
 
 
 def _exact_ignoring_case(values: Sequence[str], variables: bool) -> Predicate:
-    templates: list[Template] = _read_all(values, _template_reader(variables=variables, wildcards=False))
+    templates: list[Template] = read_all(values, _template_reader(variables=variables, wildcards=False))
 
     def match(tokens: Template) -> Matcher:
         if (text := literal_of(tokens)) is not None:
@@ -108,7 +104,7 @@ def _exact_ignoring_case(values: Sequence[str], variables: bool) -> Predicate:
 
 
 def _like(values: Sequence[str], variables: bool) -> Predicate:
-    return _any_of([matcher(t) for t in _read_all(values, _template_reader(variables=variables, wildcards=True))])
+    return _any_of([matcher(t) for t in read_all(values, _template_reader(variables=variables, wildcards=True))])
 
 
 def _template_reader(*, variables: bool, wildcards: bool) -> Callable[[str], Template]:
@@ -128,7 +124,7 @@ def _arn_template(text: str, *, variables: bool) -> Template:
 
 
 def _arn_like(values: Sequence[str], variables: bool) -> Predicate:
-    templates: list[Template] = _read_all(values, lambda text: _arn_template(text, variables=variables))
+    templates: list[Template] = read_all(values, lambda text: _arn_template(text, variables=variables))
     return _any_of([_arn_matcher(tokens) for tokens in templates])
 
 
@@ -149,7 +145,7 @@ def _compare(
     read: Callable[[str], Any], holds: Callable[[Any, Any], bool]
 ) -> Callable[[Sequence[str], bool], Predicate]:
     def compile_values(values: Sequence[str], _variables: bool) -> Predicate:
-        expected = _read_all(values, read)
+        expected = read_all(values, read)
         if len(expected) == 1:
             only = expected[0]
             return lambda actual, _context: holds(actual, only)
@@ -159,7 +155,7 @@ def _compare(
 
 
 def _within(values: Sequence[str], _variables: bool) -> Predicate:
-    networks: list[tuple[int, int, int]] = _read_all(values, read_network)
+    networks: list[tuple[int, int, int]] = read_all(values, read_network)
 
     def within(actual: Address, _context: RequestContext) -> bool:
         version, number = actual
@@ -228,100 +224,3 @@ class OperatorName:
         if base != NULL and base not in OPERATORS:
             raise ValueError(f"{name[:60]!r} is no condition operator")
         return cls(base, Quantifier(head) if colon else None, base != name)
-
-
-class _Unreadable(Enum):
-    UNREADABLE = "unreadable"
-
-
-_UNREADABLE: Final = _Unreadable.UNREADABLE
-
-
-def condition_test(name: OperatorName, key: str, values: Sequence[str], *, variables: bool, deny: bool) -> Test:
-    """The test of one operator on one key, where `deny` is the statement's effect.
-
-    AWS leaves open what a list of values means without a set operator, `ForAnyValue:...IfExists` on an absent key,
-    and a negated operator on a value it cannot read. There a Deny applies and an Allow does not.
-
-    Raises:
-        BadValue: a policy value is not of the operator's type.
-    """
-    folded = fold(key)
-    if name.base == NULL:
-        return _null_test(name.quantifier, folded, frozenset(_read_all(values, read_bool)))
-    operator = OPERATORS[name.base]
-    met = operator.compile(values, variables)
-    negated = operator.negated
-    unreadable = deny and negated
-    slot = f"{operator.type}\0{folded}"
-
-    def holds(raw: str, context: RequestContext) -> bool:
-        if operator.read is None:
-            return met(raw, context) is not negated
-        try:
-            actual = operator.read(raw)
-        except ValueError:
-            return unreadable
-        return met(actual, context) is not negated
-
-    match name.quantifier:
-        case Quantifier.ALL:
-
-            def test(context: RequestContext) -> bool:
-                raw = context.values.get(folded, ())
-                return all(holds(value, context) for value in ((raw,) if isinstance(raw, str) else raw))
-
-            return test
-        case Quantifier.ANY:
-            absent = name.if_exists and deny
-
-            def test_any(context: RequestContext) -> bool:
-                raw = context.values.get(folded)
-                if raw is None:
-                    return absent
-                return any(holds(value, context) for value in ((raw,) if isinstance(raw, str) else raw))
-
-            return test_any
-        case None:
-            return _single_test(operator, met, folded, slot, absent=negated or name.if_exists, deny=deny)
-
-
-def _single_test(operator: Operator, met: Predicate, key: str, slot: str, *, absent: bool, deny: bool) -> Test:
-    read, negated = operator.read, operator.negated
-    unreadable = deny and negated
-
-    def test(context: RequestContext) -> bool:
-        raw = context.values.get(key)
-        if raw is None:
-            return absent
-        if raw.__class__ is tuple:
-            if len(raw) != 1:
-                return deny
-            raw = raw[0]
-        if read is None:
-            return met(raw, context) is not negated
-        actual = context.typed.get(slot)
-        if actual is None:
-            try:
-                actual = read(raw)  # type: ignore[arg-type]  # the tuple is taken apart above
-            except ValueError:
-                actual = _UNREADABLE
-            context.typed[slot] = actual
-        if actual is _UNREADABLE:
-            return unreadable
-        return met(actual, context) is not negated
-
-    return test
-
-
-def _null_test(quantifier: Quantifier | None, key: str, expected: frozenset[bool]) -> Test:
-    when_present = False in expected
-    match quantifier:
-        case Quantifier.ALL:
-            when_absent = True
-        case Quantifier.ANY:
-            when_absent = False
-        case None:
-            when_absent = True in expected
-
-    return lambda context: when_present if key in context.values else when_absent

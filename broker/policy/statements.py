@@ -4,12 +4,13 @@ import re
 from itertools import chain
 from typing import Final
 
+from broker.policy.conditions import condition_test
 from broker.policy.context import fold
 from broker.policy.elements import CONTROL, action_fault, key_fault, resource_template
 from broker.policy.faults import Faults, Path, hint, members
 from broker.policy.jsontext import Lines, Node, Number
 from broker.policy.model import Condition, Effect, Kind, Matched, Statement
-from broker.policy.operators import NULL, OPERATORS, BadValue, OperatorName, condition_test
+from broker.policy.operators import NULL, OPERATORS, BadValue, OperatorName
 from broker.policy.principals import EVERYONE, PRINCIPAL_TYPES, Entry, parse_entry
 from broker.policy.template import Template, Variable, template, variables_of
 

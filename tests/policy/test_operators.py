@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from broker.policy import OPERATORS, RequestContext
-from broker.policy.operators import OperatorName, condition_test
+from broker.policy.conditions import condition_test
+from broker.policy.operators import OperatorName
 from broker.policy.values import (
     read_address,
     read_arn,
