@@ -8,6 +8,7 @@ from broker.directory.declared import Declared
 from broker.directory.files import load_declared
 from broker.directory.reading import DeclaredAccount
 from broker.policy import Policy
+from broker.policy.faults import parts
 from broker.policy.lint import Severity, lint
 from broker.settings import ConfigurationError, Fault, Overrides
 from broker.settings.documents import Location
@@ -50,5 +51,4 @@ def _policies(account: DeclaredAccount) -> Iterator[tuple[Policy, Place, Locatio
 
 
 def _location(pointer: str) -> Location:
-    parts = (part.replace("~1", "/").replace("~0", "~") for part in pointer.split("/")[1:])
-    return tuple(int(part) if part.isdecimal() else part for part in parts)
+    return tuple(int(part) if part.isdecimal() else part for part in parts(pointer))

@@ -12,6 +12,7 @@ from pydantic.alias_generators import to_pascal
 
 from broker.ids import TEMPORARY
 from broker.policy import Kind, Policy, PolicyError, parse, parse_value
+from broker.policy.faults import parts
 from broker.settings.documents import Location
 from broker.settings.shape import FaultyPart, Many, Shape
 from broker.settings.sources import Sources
@@ -61,8 +62,7 @@ def _json_text(document: str) -> str:
 
 def _placed(value: object, pointer: str, message: str) -> tuple[Location, str]:
     location: list[str | int] = []
-    for part in pointer.split("/")[1:]:
-        key = part.replace("~1", "/").replace("~0", "~")
+    for key in parts(pointer):
         if isinstance(value, list) and key.isdecimal() and int(key) < len(value):
             location.append(int(key))
             value = value[int(key)]

@@ -11,11 +11,11 @@ from typing import Final
 from broker.policy.context import CONTEXT_KEYS, context_key, fold
 from broker.policy.coverage import covers, statement_covers
 from broker.policy.document import FIRST_VERSION, size
+from broker.policy.faults import Path
 from broker.policy.known_actions import KNOWN_ACTIONS
 from broker.policy.model import Condition, Effect, Kind, Policy, Statement
 from broker.policy.operators import NULL, OPERATORS, Quantifier
 
-Path = tuple[str | int, ...]
 Found = Iterator[tuple[Path, str]]
 
 

@@ -22,6 +22,11 @@ def pointer(path: Path) -> str:
     return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in path)
 
 
+def parts(pointer: str) -> list[str]:
+    """The names and indexes that a JSON pointer leads through, as text."""
+    return [part.replace("~1", "/").replace("~0", "~") for part in pointer.split("/")[1:]]
+
+
 @dataclass(frozen=True, slots=True)
 class Fault:
     """One thing wrong in a document. Line and column count from 1; both are 0 where the policy was no text."""

@@ -6,7 +6,8 @@ from enum import StrEnum
 from typing import Final
 
 from broker.policy import checks, trust_checks
-from broker.policy.checks import Check, Path, Subject
+from broker.policy.checks import Check, Subject
+from broker.policy.faults import Path, pointer
 from broker.policy.jsontext import Lines, Node, read
 from broker.policy.model import Policy
 
@@ -105,8 +106,7 @@ def lint(policy: Policy, *, account: str | None = None) -> Sequence[Finding]:
             place, offset = _locate(root, path)
             position = lines.position(offset)
             sentence = f"{rule.sentence}; {message}"
-            pointer = "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in place)
-            found.append(Finding(rule.id, rule.severity, pointer, position.line, position.column, sentence))
+            found.append(Finding(rule.id, rule.severity, pointer(place), position.line, position.column, sentence))
     return tuple(sorted(found, key=lambda finding: (finding.line, finding.column)))
 
 
