@@ -8,6 +8,7 @@ import click
 
 from broker.arn import is_account_id
 from broker.directory import generate
+from broker.sealing import new_master_key
 
 
 @click.group()
@@ -54,4 +55,4 @@ def mfa_seed() -> None:
 @command.command("master-key")
 def master_key() -> None:
     """A master key, for `keys.master`."""
-    click.echo(generate.master_key(secrets.token_bytes))
+    click.echo(new_master_key(secrets.token_bytes))

@@ -5,7 +5,6 @@ import base64
 from argon2 import PasswordHasher
 
 from broker.ids import LONG_TERM, Random, access_key_id, secret_access_key
-from broker.sealing import new_master_key
 
 _SEED_BYTES = 40
 """64 base32 characters, as AWS's virtual devices have."""
@@ -22,11 +21,6 @@ def access_key(account: str, random: Random) -> tuple[str, str]:
 def mfa_seed(random: Random) -> str:
     """The base32 seed of a virtual MFA device."""
     return base64.b32encode(random(_SEED_BYTES)).decode("ascii")
-
-
-def master_key(random: Random) -> str:
-    """A value for `keys.master`."""
-    return new_master_key(random)
 
 
 def password_hash(password: str, random: Random) -> str:

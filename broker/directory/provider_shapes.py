@@ -13,7 +13,7 @@ from pydantic import AfterValidator, Field, StringConstraints, model_validator
 from broker.directory.shapes import EntityPath, LongName, Properties, ProviderName, TagKey, Tags, UserName
 from broker.settings.shape import FaultyPart, Many
 from broker.settings.sources import LoadedFile
-from broker.settings.values import CertificatesFile, File, Text, http_url, is_loopback, split_url
+from broker.settings.values import CertificatesFile, File, HttpUrl, Text, http_url, is_loopback, split_url
 from providers.x509.files import authorities, revocation_lists
 
 _MIN_SEED_BYTES = 10
@@ -117,7 +117,7 @@ class SamlProviderProperties(Properties):
     saml_metadata_document: Annotated[str, Field(max_length=10_000_000), AfterValidator(_metadata)] | None = Field(
         default=None, repr=False
     )
-    metadata_url: Annotated[str, AfterValidator(http_url)] | None = None
+    metadata_url: HttpUrl | None = None
     metadata_certificate_file: Annotated[File, AfterValidator(_certificate)] | None = None
     allow_idp_initiated: bool = False
     tags: Tags = ()

@@ -9,6 +9,7 @@ from broker.directory import generate
 from broker.directory.check import check
 from broker.directory.starter import starter_files
 from broker.ids import account_of
+from broker.sealing import new_master_key
 from broker.settings import Overrides
 from tests.directory.conftest import Load, Write
 
@@ -30,7 +31,7 @@ def test_every_commented_line_of_the_starter_is_valid_too(write: Write) -> None:
         write({"sojourn.yaml": server.replace("tls:", "# tls:"), "accounts/example.yaml": account}),
         environ={
             "REDIS_PASSWORD": "x",
-            "SOJOURN_MASTER_KEY": generate.master_key(secrets.token_bytes),
+            "SOJOURN_MASTER_KEY": new_master_key(secrets.token_bytes),
             "ALICE_SECRET_ACCESS_KEY": secret,
             "ALICE_PASSWORD_HASH": generate.password_hash("correct horse", secrets.token_bytes),
             "ALICE_MFA_SEED": generate.mfa_seed(secrets.token_bytes),
