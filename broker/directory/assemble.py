@@ -1,7 +1,7 @@
 """Declared entities to accounts: what they name must exist, and what can be resolved once is resolved here."""
 
 import difflib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
@@ -35,8 +35,6 @@ from broker.directory.provider_shapes import (
 from broker.directory.reading import DeclaredAccount, entity_arn
 from broker.ids import unique_id
 from broker.policy import Kind, Policy, parse
-from broker.policy.principals import EntryKind
-from broker.settings import Settings
 from broker.settings.documents import Location
 from broker.settings.faults import Fault
 from broker.settings.shape import Place
@@ -58,23 +56,6 @@ def managed_policy(declared: DeclaredPolicy, account: str, partition: str, *, aw
         default_version=declared.default_version,
         aws_managed=aws_managed,
     )
-
-
-def aws_policies(
-    built_in: Mapping[str, ManagedPolicy], declared: Iterable[DeclaredPolicy], partition: str
-) -> dict[str, ManagedPolicy]:
-    """AWS's policies by ARN: those of printed files, the latest version of each, before the built-in ones."""
-    latest: dict[str, ManagedPolicy] = {}
-    for each in declared:
-        policy = managed_policy(each, "aws", partition, aws_managed=True)
-        known = latest.get(policy.arn)
-        if known is None or _version(known) < _version(policy):
-            latest[policy.arn] = policy
-    return {**built_in, **latest}
-
-
-def _version(policy: ManagedPolicy) -> int:
-    return int(policy.default_version.removeprefix("v"))
 
 
 @dataclass(slots=True)
@@ -344,46 +325,3 @@ class AccountAssembler:
 
 def _seconds(value: int | None) -> timedelta | None:
     return None if value is None else timedelta(seconds=value)
-
-
-def principal_warnings(declared: Mapping[str, DeclaredAccount], accounts: Mapping[str, Account]) -> Iterator[Fault]:
-    """Trust policies that name a user, role or identity provider which this configuration's accounts do not have."""
-    users = {user.arn for account in accounts.values() for user in account.users.values()}
-    for account in declared.values():
-        for role in account.roles:
-            for statement in role.trust_policy.statements:
-                location: Location = ("AssumeRolePolicyDocument", "Statement", statement.index, "Principal")
-                for entry in statement.principals:
-                    arn = entry.value.split(":", 5)
-                    owner = accounts.get(arn[4]) if len(arn) == 6 else None
-                    if owner is None:
-                        continue
-                    known = True
-                    if entry.kind is EntryKind.USER:
-                        known = entry.value in users
-                    elif entry.kind is EntryKind.ROLE:
-                        known = arn[5].rpartition("/")[2] in owner.roles
-                    elif entry.kind is EntryKind.SESSION:
-                        known = arn[5].split("/")[1] in owner.roles
-                    elif entry.kind is EntryKind.PROVIDER:
-                        known = entry.value in _provider_arns(owner)
-                    if not known:
-                        yield role.place(location, f"nobody is {entry.value} in this configuration")
-
-
-def unreachable_providers(declared: Mapping[str, DeclaredAccount], settings: Settings) -> Iterator[Fault]:
-    """Certificate providers to which nobody can present a certificate."""
-    tls = settings.server.tls
-    if tls is None or tls.client_ca is None:
-        for account in declared.values():
-            for _, place in account.certificate_providers:
-                yield place((), "no client is asked for a certificate: server.tls.client_ca is not set")
-
-
-def _provider_arns(account: Account) -> set[str]:
-    return {
-        *(each.arn for each in account.oidc_providers.values()),
-        *(each.arn for each in account.saml_providers.values()),
-        *(each.arn for each in account.ldap_providers.values()),
-        *(each.arn for each in account.certificate_providers.values()),
-    }

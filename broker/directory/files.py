@@ -4,18 +4,12 @@ import gc
 from collections.abc import Mapping
 from pathlib import Path
 
-from broker.directory.assemble import (
-    AccountAssembler,
-    Configuration,
-    aws_policies,
-    principal_warnings,
-    unreachable_providers,
-)
-from broker.directory.managed import built_in, root_tasks
+from broker.directory.assemble import AccountAssembler, Configuration
+from broker.directory.managed import aws_policies, root_tasks
 from broker.directory.model import Snapshot
 from broker.directory.password_hashes import password_warnings
 from broker.directory.reading import AccountReader, DeclaredAccount, account_files
-from broker.directory.tagging import tagging_warnings
+from broker.directory.warnings import principal_warnings, tagging_warnings, unreachable_providers
 from broker.settings import ConfigurationError, Fault, Overrides
 from broker.settings.loading import FILE, load_settings
 from broker.settings.sources import Sources
@@ -69,7 +63,7 @@ def _load(
     reader = AccountReader(sources, partition, faults)
     for path in account_files(directory):
         reader.read(path)
-    policies = aws_policies(built_in(partition), reader.aws.policies, partition)
+    policies = aws_policies(reader.aws.policies, partition)
     configuration = Configuration(partition, policies, reader.complete, faults, warnings)
     accounts = {each.id: AccountAssembler(each, configuration).account() for each in reader.accounts.values()}
     if loaded is not None and reader.complete:

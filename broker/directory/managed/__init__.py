@@ -8,10 +8,12 @@ the rest to what a root user may anyway; here the task is allowed as well, since
 its silence.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib.resources import files
 
+from broker.directory.assemble import managed_policy
+from broker.directory.declared import DeclaredPolicy
 from broker.directory.model import ManagedPolicy
 from broker.ids import unique_id
 from broker.policy import Kind, parse
@@ -37,6 +39,21 @@ _ROOT_TASKS: Mapping[str, tuple[str, ...]] = {
         "SQSUnlockQueuePolicy",
     ),
 }
+
+
+def aws_policies(declared: Iterable[DeclaredPolicy], partition: str) -> Mapping[str, ManagedPolicy]:
+    """AWS's policies by ARN: those of printed files, the latest version of each, before the built-in ones."""
+    latest: dict[str, ManagedPolicy] = {}
+    for each in declared:
+        policy = managed_policy(each, "aws", partition, aws_managed=True)
+        known = latest.get(policy.arn)
+        if known is None or _version(known) < _version(policy):
+            latest[policy.arn] = policy
+    return {**built_in(partition), **latest}
+
+
+def _version(policy: ManagedPolicy) -> int:
+    return int(policy.default_version.removeprefix("v"))
 
 
 @cache
