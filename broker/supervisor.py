@@ -7,29 +7,23 @@ again, SIGHUP is passed on, SIGTERM drains. Whatever happens to the parent, its 
 
 import asyncio
 import contextlib
-import ctypes
 import errno
-import gc
 import logging
 import os
 import secrets
 import select
 import signal
 import socket
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from mmap import mmap
 from pathlib import Path
-from typing import NoReturn
 
-import uvloop
 from aiohttp import web
 
-from broker.api.connections import SERVER_LOG, short_paths
-from broker.app import CONNECTIONS, build
+from broker.app import build
 from broker.audit import Trail
 from broker.clock import utc_now
 from broker.directory.directory import Directory
@@ -38,17 +32,10 @@ from broker.settings import Settings
 from broker.stores import open_store
 from broker.stores.contract import Store, StoreMisconfigured, StoreUnavailable
 from broker.stores.embedded import EmbeddedServer, EmbeddedServerFailed
-from broker.tls import tls_context
+from broker.worker import DRAIN, be_worker, bind
 
-DRAIN = 10.0
-"""Seconds that requests in flight get on SIGTERM."""
-_KEEP_ALIVE = 75.0
 _STARTED_WITHIN = 30.0
 _POLL_STORE_EVERY = 0.5
-_BACKLOG = 1024
-_YOUNG_OBJECTS = 5_000
-"""Between two looks of the collector: a request makes several hundred, nearly all of them gone by its end."""
-_PR_SET_PDEATHSIG = 1
 _KNOWN = "store-known"
 
 log = logging.getLogger("sojourn")
@@ -113,7 +100,7 @@ class Supervisor:
                 if settings.store.url == "embedded://":
                     self._embedded = EmbeddedServer(settings.state)
                     self._embedded.start()
-                _inspect(self.open_store(), settings.state / _KNOWN)
+                _inspect(self._open_store(), settings.state / _KNOWN)
                 for _ in range(settings.server.workers):
                     self._workers.append(self._start_worker(reserved))
                 self.ready()
@@ -125,9 +112,14 @@ class Supervisor:
                 if self._embedded is not None:
                     self._embedded.stop()
 
-    def open_store(self) -> Store:
+    def _open_store(self) -> Store:
         settings = self._settings
         return open_store(settings.store.url, now=utc_now, random=secrets.token_bytes, state=settings.state)
+
+    def _application(self) -> web.Application:
+        """Made in the worker, on its event loop."""
+        trail = Trail(self.audit_path, self.torn)
+        return build(self.directory, self._open_store(), self.masters, trail, now=utc_now, random=secrets.token_bytes)
 
     def _watch(self, reserved: socket.socket, signals: set[signal.Signals]) -> int:
         while True:
@@ -172,7 +164,7 @@ class Supervisor:
         pid = os.fork()
         if pid == 0:
             os.close(reading)
-            _be_worker(self, reserved.getsockname(), writing, parent)
+            be_worker(self.directory, self._application, reserved.getsockname(), writing, parent)
         os.close(writing)
         started = time.monotonic()
         try:
@@ -207,19 +199,11 @@ def reserve(host: str, port: int) -> socket.socket:
             # Without SO_REUSEPORT: two gateways must not share a port by accident.
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(address)
-        return _bind(family, address)
+        return bind(family, address)
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             raise CannotServe(f"port {port} on {host} is in use; choose another with --port or SOJOURN_PORT") from error
         raise CannotServe(f"cannot listen on {host} port {port}: {error.strerror}") from error
-
-
-def _bind(family: int, address: tuple[object, ...]) -> socket.socket:
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-    listener.bind(address)
-    return listener
 
 
 def _inspect(store: Store, known: Path) -> None:
@@ -245,86 +229,3 @@ def _inspect(store: Store, known: Path) -> None:
 
     if asyncio.run(answered(new=not known.exists())):
         known.touch(mode=0o600)
-
-
-def _be_worker(supervisor: Supervisor, address: tuple[object, ...], started: int, parent: int) -> NoReturn:
-    """The child's life, from fork to exit."""
-    status = 1
-    try:
-        _die_with(parent)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD})
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_serve(supervisor, address, started))
-        status = 0
-    except Exception:
-        log.exception("the worker failed")
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(status)
-
-
-def _die_with(parent: int) -> None:
-    """Linux ends this process when its parent ends, however that happens."""
-    with contextlib.suppress(AttributeError, OSError):
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        os._exit(1)
-
-
-async def _serve(supervisor: Supervisor, address: tuple[object, ...], started: int) -> None:
-    directory = supervisor.directory
-    settings = directory.snapshot.settings
-    application = build(
-        directory,
-        supervisor.open_store(),
-        supervisor.masters,
-        Trail(supervisor.audit_path, supervisor.torn),
-        now=utc_now,
-        random=secrets.token_bytes,
-    )
-    runner = web.AppRunner(
-        application,
-        access_log=None,
-        logger=SERVER_LOG,
-        keepalive_timeout=_KEEP_ALIVE,
-        shutdown_timeout=1.0,
-        handle_signals=False,
-    )
-    await runner.setup()
-    server = _server(runner)
-    server.request_handler = short_paths(server.request_handler)
-    family = socket.AF_INET6 if len(address) == 4 else socket.AF_INET
-    site = web.SockSite(runner, _bind(family, address), ssl_context=tls_context(settings), backlog=_BACKLOG)
-    await site.start()
-    loop = asyncio.get_running_loop()
-    connections = application[CONNECTIONS]
-    slow_heads = loop.create_task(connections.end_slow_heads(server))
-    stop = asyncio.Event()
-    loop.add_signal_handler(signal.SIGTERM, stop.set)
-    reloads: set[asyncio.Task[object]] = set()
-
-    def reload() -> None:
-        task: asyncio.Task[object] = loop.create_task(directory.reload())
-        reloads.add(task)
-        task.add_done_callback(reloads.discard)
-
-    loop.add_signal_handler(signal.SIGHUP, reload)
-    # What start-up made lives as long as the worker; the collector need not look at it again and again.
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(_YOUNG_OBJECTS, 20, 20)
-    os.write(started, b"+")
-    os.close(started)
-    await stop.wait()
-    slow_heads.cancel()
-    await site.stop()
-    await connections.drain(DRAIN)
-    await runner.cleanup()
-
-
-def _server(runner: web.AppRunner) -> web.Server:
-    if runner.server is None:
-        raise RuntimeError("the runner was not set up")
-    return runner.server

@@ -105,6 +105,7 @@ HOMES: dict[str, tuple[str, ...]] = {
         "broker.federation",
         "broker.saml_federation",
         "broker.supervisor",
+        "broker.worker",
         "providers",
     ),
     "argon2": ("broker.directory.generate", "providers.password"),
@@ -119,8 +120,8 @@ HOMES: dict[str, tuple[str, ...]] = {
     "pyotp": ("providers.totp",),
     "redis": ("broker.stores",),
     "saml2": ("providers.saml",),
-    "segno": ("providers.totp", "providers.devices"),
-    "uvloop": ("broker.supervisor",),
+    "segno": ("providers.totp",),
+    "uvloop": ("broker.worker",),
     "xmlsec": ("providers.saml",),
     "yaml": ("broker.settings", "broker.directory", "broker.demo"),
 }
@@ -179,6 +180,7 @@ WIRING = {
     "broker.saml_federation",
     "broker.supervisor",
     "broker.tls",
+    "broker.worker",
 }
 
 
