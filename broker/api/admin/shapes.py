@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from broker.api.params import param, structure
-from broker.api.rules import ARN_TEXT, TAG_KEY, TAG_VALUE, Rule, Sentence, instant, text
+from broker.api.rules import Rule, Sentence, instant, text
+from broker.api.shapes import ARN, Tag
 from broker.api.sts.shapes import SOURCE_IDENTITY
 from broker.arn import Arn
 from broker.flows.administer import Wanted
@@ -16,14 +17,13 @@ from broker.sessions.signing_key import SigningKey
 
 CALLERS: Final = (None, *SessionKind)
 _ACCESS_KEY_ID = text(20, 20, r"ASIA[A-Z2-7]{16}")
-_ARN = text(20, 2048, ARN_TEXT)
 
 
 def _arn(*kinds: str) -> Rule[str]:
     """An ARN whose resource type, or `root`, is one of `kinds`."""
 
     def read(value: str, clauses: list[str]) -> str:
-        _ARN(value, clauses)
+        ARN(value, clauses)
         try:
             parsed = Arn.parse(value)
             kind = parsed.resource_type or parsed.resource
@@ -34,14 +34,6 @@ def _arn(*kinds: str) -> Rule[str]:
         return value
 
     return read
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tag:
-    """A session tag."""
-
-    key: str = param("Key", text(1, 128, TAG_KEY))
-    value: str = param("Value", text(0, 256, TAG_VALUE))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

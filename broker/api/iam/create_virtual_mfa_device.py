@@ -4,9 +4,10 @@ import base64
 from dataclasses import dataclass
 
 from broker.api.call import Call
-from broker.api.iam.shapes import CALLERS, EXISTING_NAME, PATH, Tag, entity_arn, own_account
-from broker.api.params import many, param, structure
+from broker.api.iam.shapes import CALLERS, EXISTING_NAME, PATH, entity_arn, own_account
+from broker.api.params import param
 from broker.api.query import Action, Result
+from broker.api.shapes import TAGS, Tag
 from broker.flows import mfa_devices
 
 
@@ -16,7 +17,7 @@ class Request:
 
     name: str = param("VirtualMFADeviceName", EXISTING_NAME)
     path: str = param("Path", PATH, default="/")
-    tags: tuple[Tag, ...] = param("Tags", many(structure(Tag), maximum=50), default=())
+    tags: tuple[Tag, ...] = param("Tags", TAGS, default=())
 
 
 async def run(call: Call, request: Request) -> Result:

@@ -1,14 +1,12 @@
 """Parameters and result elements that several IAM actions share (AWS IAM API Reference)."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 from urllib.parse import quote
 
 from broker.api.call import Call
-from broker.api.params import param
-from broker.api.rules import ARN_TEXT, POLICY_TEXT, TAG_KEY, TAG_VALUE, text
+from broker.api.rules import text
 from broker.directory.model import Account, Role, User
 from broker.errors import NoSuchEntity
 from broker.policy import Policy
@@ -17,20 +15,9 @@ from broker.sessions.model import SessionKind
 CALLERS: Final = (None, SessionKind.ASSUMED_ROLE, SessionKind.USER)
 """Federated users call no IAM action; users' sessions do, where the service's rule about MFA lets them."""
 
-ARN = text(20, 2048, ARN_TEXT)
-DOCUMENT = text(1, 131_072, POLICY_TEXT)
 EXISTING_NAME = text(1, 128, r"[\w+=,.@-]+")
 ROLE_NAME = text(1, 64, r"[\w+=,.@-]+")
 PATH = text(1, 512, r"(\u002F)|(\u002F[\u0021-\u007E]+\u002F)")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tag:
-    """A tag of an entity."""
-
-    key: str = param("Key", text(1, 128, TAG_KEY))
-    value: str = param("Value", text(0, 256, TAG_VALUE))
-
 
 UNKNOWN_DATE: Final = datetime(1970, 1, 1, tzinfo=UTC)
 """AWS always tells when an entity was created; configuration files seldom do."""

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from broker.api.call import Call
-from broker.api.iam.shapes import ARN, CALLERS, EXISTING_NAME
+from broker.api.iam.shapes import CALLERS, EXISTING_NAME
 from broker.api.iam.simulation import DOCUMENTS, Simulated, given, results
 from broker.api.params import many, param, structure
 from broker.api.query import Action, Result
 from broker.api.rules import choice
+from broker.api.shapes import ARN
 from broker.arn import Arn
 from broker.directory.model import Snapshot
 from broker.errors import InvalidInput, NoSuchEntity

@@ -5,16 +5,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from broker.api.iam.paging import Paged, page
-from broker.api.iam.shapes import DOCUMENT
 from broker.api.params import many, param, structure
 from broker.api.query import Result
 from broker.api.render import Entries
 from broker.api.rules import choice, text
+from broker.api.shapes import POLICY
 from broker.flows import simulate
 from broker.flows.simulate import CONTEXT_TYPES, Simulation
 from broker.policy import Decision, Effect, Kind, Match, Matched, Verdict
 
-DOCUMENTS = many(DOCUMENT)
+DOCUMENTS = many(POLICY)
 RESOURCE_NAME = text(1, 2048)
 
 
@@ -34,7 +34,7 @@ class Simulated(Paged):
     boundaries: tuple[str, ...] = param("PermissionsBoundaryPolicyInputList", DOCUMENTS, default=())
     actions: tuple[str, ...] = param("ActionNames", many(text(3, 128)))
     resources: tuple[str, ...] = param("ResourceArns", many(RESOURCE_NAME), default=())
-    resource_policy: str | None = param("ResourcePolicy", DOCUMENT, default=None)
+    resource_policy: str | None = param("ResourcePolicy", POLICY, default=None)
     resource_owner: str | None = param("ResourceOwner", RESOURCE_NAME, default=None)
     caller_arn: str | None = param("CallerArn", RESOURCE_NAME, default=None)
     context: tuple[ContextEntry, ...] = param("ContextEntries", many(structure(ContextEntry)), default=())

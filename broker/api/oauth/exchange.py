@@ -24,8 +24,9 @@ from broker.api.oauth.refusals import (
 from broker.api.params import param
 from broker.api.received import Received
 from broker.api.rules import choice, seconds, stripped, text
+from broker.api.shapes import POLICY
 from broker.api.sts import assume_role
-from broker.api.sts.shapes import HOUR, POLICY, SESSION_NAME, record_role_session
+from broker.api.sts.shapes import HOUR, SESSION_NAME, record_role_session
 from broker.arn import Arn
 from broker.clock import iso8601
 from broker.errors import AccessDenied, ExpiredToken, InvalidClientTokenId, ValidationError

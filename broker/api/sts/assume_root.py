@@ -6,7 +6,7 @@ from datetime import timedelta
 from broker.api.params import param, structure
 from broker.api.query import Action, Call, Result
 from broker.api.rules import seconds, text
-from broker.api.sts.shapes import PolicyDescriptor, credentials
+from broker.api.sts.shapes import PolicyDescriptor, credentials, record_session
 from broker.flows.root_sessions import assume_root
 
 
@@ -31,11 +31,7 @@ async def run(call: Call, request: Request) -> Result:
         duration=request.duration,
     )
     session = minted.session
-    call.minted.append(session)
-    call.event.response = {
-        "credentials": {"accessKeyId": session.access_key_id, "expiration": session.expires_at},
-        "sourceIdentity": session.source_identity,
-    }
+    record_session(call, session, sourceIdentity=session.source_identity)
     return {"Credentials": credentials(minted.credentials), "SourceIdentity": session.source_identity}
 
 

@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 from datetime import timedelta
 
-from broker.api.params import many, param, structure
+from broker.api.params import param
 from broker.api.query import Action, Call, Result
 from broker.api.rules import seconds, text
-from broker.api.sts.shapes import SessionPolicies, Tag, credentials
+from broker.api.shapes import TAGS, Tag
+from broker.api.sts.shapes import SessionPolicies, credentials, record_session
 from broker.flows.user_sessions import federation_token
 
 
@@ -16,7 +17,7 @@ class Request(SessionPolicies):
 
     name: str = param("Name", text(2, 32, r"[\w+=,.@-]*"))
     duration: timedelta = param("DurationSeconds", seconds(900, 129_600), default=timedelta(hours=12))
-    tags: tuple[Tag, ...] = param("Tags", many(structure(Tag), maximum=50), default=())
+    tags: tuple[Tag, ...] = param("Tags", TAGS, default=())
 
 
 async def run(call: Call, request: Request) -> Result:
@@ -33,15 +34,10 @@ async def run(call: Call, request: Request) -> Result:
         requested_tags=tuple((tag.key, tag.value) for tag in request.tags),
     )
     session = federated.minted.session
-    call.minted.append(session)
-    user = {"FederatedUserId": session.user_id, "Arn": session.arn}
-    call.event.response = {
-        "credentials": {"accessKeyId": session.access_key_id, "expiration": session.expires_at},
-        "federatedUser": {"federatedUserId": session.user_id, "arn": session.arn},
-    }
+    record_session(call, session, federatedUser={"federatedUserId": session.user_id, "arn": session.arn})
     return {
         "Credentials": credentials(federated.minted.credentials),
-        "FederatedUser": user,
+        "FederatedUser": {"FederatedUserId": session.user_id, "Arn": session.arn},
         "PackedPolicySize": federated.packed_policy_size or 0,
     }
 

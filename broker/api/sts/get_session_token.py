@@ -6,7 +6,7 @@ from datetime import timedelta
 from broker.api.params import param
 from broker.api.query import Action, Call, Result
 from broker.api.rules import seconds
-from broker.api.sts.shapes import SERIAL_NUMBER, TOKEN_CODE, credentials
+from broker.api.sts.shapes import SERIAL_NUMBER, TOKEN_CODE, credentials, record_session
 from broker.flows.mfa import presented, verify_callers_code
 from broker.flows.user_sessions import session_token
 
@@ -28,10 +28,7 @@ async def run(call: Call, request: Request) -> Result:
     minted = await session_token(
         call.services, call.signer, call.wire, request.duration, code_verified=shown is not None
     )
-    call.minted.append(minted.session)
-    call.event.response = {
-        "credentials": {"accessKeyId": minted.session.access_key_id, "expiration": minted.session.expires_at}
-    }
+    record_session(call, minted.session)
     return {"Credentials": credentials(minted.credentials)}
 
 

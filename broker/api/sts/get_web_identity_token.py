@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from datetime import timedelta
 
-from broker.api.params import many, param, structure
+from broker.api.params import many, param
 from broker.api.query import Action, Call, Result
 from broker.api.rules import choice, seconds, text
-from broker.api.sts.shapes import Tag
+from broker.api.shapes import TAGS, Tag
 from broker.clock import iso8601
 from broker.flows.outbound import ALGORITHMS, TokenRequest, web_identity_token
 
@@ -18,7 +18,7 @@ class Request:
     audiences: tuple[str, ...] = param("Audience", many(text(1, 1000), minimum=1, maximum=10))
     algorithm: str = param("SigningAlgorithm", choice(*ALGORITHMS))
     duration: timedelta = param("DurationSeconds", seconds(60, 3600), default=timedelta(minutes=5))
-    tags: tuple[Tag, ...] = param("Tags", many(structure(Tag), maximum=50), default=())
+    tags: tuple[Tag, ...] = param("Tags", TAGS, default=())
 
 
 async def run(call: Call, request: Request) -> Result:

@@ -7,27 +7,18 @@ from typing import Any
 
 from broker.api.params import many, param, structure
 from broker.api.query import Call
-from broker.api.rules import ARN_TEXT, POLICY_TEXT, TAG_KEY, TAG_VALUE, seconds, text
+from broker.api.rules import TAG_KEY, seconds, text
+from broker.api.shapes import ARN, POLICY, TAGS, Tag
 from broker.flows.assume import Assumed
 from broker.flows.trust import RoleRequest
-from broker.sessions.model import Credentials
+from broker.sessions.model import Credentials, Session
 
-ARN = text(20, 2048, ARN_TEXT)
 SESSION_NAME = text(2, 64, r"[\w+=,.@-]*")
 SOURCE_IDENTITY = text(2, 256, r"[\w+=,.@-]*")
 EXTERNAL_ID = text(2, 1224, r"[\w+=,.@:\/-]*")
 SERIAL_NUMBER = text(9, 256, r"[\w+=/:,.@-]*")
 TOKEN_CODE = text(6, 6, r"[\d]*")
-POLICY = text(1, 131_072, POLICY_TEXT)
 HOUR = timedelta(hours=1)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tag:
-    """A session tag."""
-
-    key: str = param("Key", text(1, 128, TAG_KEY))
-    value: str = param("Value", text(0, 256, TAG_VALUE))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +48,7 @@ class SessionParameters(SessionPolicies):
     """What a role session may be given."""
 
     duration: timedelta = param("DurationSeconds", seconds(900, 43_200), default=HOUR)
-    tags: tuple[Tag, ...] = param("Tags", many(structure(Tag), maximum=50), default=())
+    tags: tuple[Tag, ...] = param("Tags", TAGS, default=())
     transitive_tag_keys: tuple[str, ...] = param(
         "TransitiveTagKeys", many(text(1, 128, TAG_KEY), maximum=50), default=()
     )
@@ -127,14 +118,21 @@ def role_session(call: Call, assumed: Assumed) -> Mapping[str, Any]:
 
 
 def record_role_session(call: Call, assumed: Assumed) -> None:
-    """Put a new role session on record: it is undone if the answer fails, and the audit event shows it."""
-    call.minted.append(assumed.session)
-    call.event.account = call.event.account or assumed.session.account
+    """Put a new role session on record, and its account where no caller names one."""
+    session = assumed.session
+    call.event.account = call.event.account or session.account
+    record_session(
+        call,
+        session,
+        assumedRoleUser={"assumedRoleId": session.user_id, "arn": session.arn},
+        sourceIdentity=session.source_identity,
+    )
+
+
+def record_session(call: Call, session: Session, **beside: object) -> None:
+    """Put a new session on record: it is undone if the answer fails, and the audit event shows it."""
+    call.minted.append(session)
     call.event.response = {
-        "credentials": {
-            "accessKeyId": assumed.credentials.access_key_id,
-            "expiration": assumed.session.expires_at,
-        },
-        "assumedRoleUser": {"assumedRoleId": assumed.session.user_id, "arn": assumed.session.arn},
-        "sourceIdentity": assumed.session.source_identity,
+        "credentials": {"accessKeyId": session.access_key_id, "expiration": session.expires_at},
+        **beside,
     }
