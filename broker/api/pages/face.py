@@ -25,6 +25,8 @@ from broker.settings.values import is_loopback
 
 _PORT = re.compile(r":[0-9]{1,5}\Z")
 _COOKIE_SECONDS: Final = 3600
+_OWN_PAGES: Final = (None, "same-origin")
+"""`Sec-Fetch-Site` of our own forms; older browsers send none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +69,15 @@ class Visit:
     def public_url(self) -> str:
         """Base of the gateway's addresses."""
         return self.call.snapshot.settings.public_url
+
+    def path_to(self, path: str) -> str:
+        """What an own form is sent to: `public_url` may have a path itself."""
+        return f"{urlsplit(self.public_url).path}{path}"
+
+    def require_own_form(self) -> None:
+        """Raises `AccessDenied` for a form on another site's page."""
+        if self.sent_from not in _OWN_PAGES:
+            raise AccessDenied("The form was sent from another site.")
 
     def known_browser(self) -> str:
         """The browser's secret, given to it with the answer: a new one where it has none, else its own for longer."""

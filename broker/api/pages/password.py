@@ -1,7 +1,6 @@
 """`/login`: user name, password and perhaps a one-time code, then on to a security key or the role picker."""
 
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 import msgspec
 
@@ -10,12 +9,12 @@ from broker.api.events import refused_identity
 from broker.api.pages import views
 from broker.api.pages.face import Redirect, Visit
 from broker.api.pages.layout import Page
-from broker.api.pages.roles import OWN_PAGES, vouched_identity
+from broker.api.pages.roles import vouched_identity
 from broker.api.pages.steps import go_on
 from broker.api.params import param
 from broker.api.rules import choice, text
 from broker.directory.model import LdapProvider
-from broker.errors import AccessDenied, BrokerError, IDPCommunicationError, IDPRejectedClaim, ValidationError
+from broker.errors import BrokerError, IDPCommunicationError, IDPRejectedClaim, ValidationError
 from broker.flows import sign_in
 from broker.flows.mfa import Presented
 from providers.contract import Password
@@ -52,8 +51,7 @@ async def enter(visit: Visit) -> Redirect:
     """`POST /login`: verify, then on; to `role` alone where one is wanted."""
     call = visit.call
     sent = params.parse(Sent, visit.parameters)
-    if visit.sent_from not in OWN_PAGES:
-        raise AccessDenied("The form was sent from another site.")
+    visit.require_own_form()
     visit.again = lambda error: form(visit, sent, error) if isinstance(error, _MAY_TRY_AGAIN) else None
     door = sign_in.door(call.snapshot, sent.provider or None, sent.role or None)
     call.event.account = door.account if isinstance(door, LdapProvider) else door.id
@@ -99,5 +97,5 @@ def form(visit: Visit, shown: Shown, error: BrokerError | None = None) -> Page:
         to_keys=shown.next == "keys" if visit.call.services.ceremonies is not None else None,
         username=shown.username if isinstance(shown, Sent) else "",
         error=error,
-        action=f"{urlsplit(visit.public_url).path}/login",
+        action=visit.path_to("/login"),
     )

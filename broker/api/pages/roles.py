@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
 from broker.api import params
 from broker.api.events import federated_identity
@@ -18,8 +18,6 @@ from broker.flows import login
 from broker.flows.assume import Assumed
 from broker.flows.login import Offer, Terminal, Vouched
 
-OWN_PAGES = (None, "same-origin")
-"""`Sec-Fetch-Site` of our own forms; older browsers send none."""
 _B64URL = r"[A-Za-z0-9_-]+"
 
 
@@ -88,7 +86,7 @@ async def show(visit: Visit) -> Page | Redirect:
         ticket,
         offer.vouched[0].session_name,
         offer.terminal,
-        f"{urlsplit(visit.public_url).path}/login/roles",
+        visit.path_to("/login/roles"),
     )
 
 
@@ -99,8 +97,7 @@ async def choose(visit: Visit) -> Page | Redirect:
     """
     call = visit.call
     request = params.parse(_Chosen, visit.parameters)
-    if visit.sent_from not in OWN_PAGES:
-        raise AccessDenied("The form was sent from another site.")
+    visit.require_own_form()
     offer = await login.offered(call.services, request.ticket, visit.browser)
     if offer.by(request.role) is None:
         raise AccessDenied("This role was not offered.")

@@ -4,18 +4,17 @@ On record as AWS has it: a key is enabled and deactivated as an MFA device of IA
 """
 
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 from broker.api import params
 from broker.api.pages import key_views, password
 from broker.api.pages.face import Redirect, Visit
 from broker.api.pages.layout import Page
-from broker.api.pages.roles import OWN_PAGES, pick_role, vouched_identity
+from broker.api.pages.roles import pick_role, vouched_identity
 from broker.api.pages.steps import go_on
 from broker.api.params import param
 from broker.api.rules import text
 from broker.arn import Arn
-from broker.errors import AccessDenied, IDPRejectedClaim
+from broker.errors import IDPRejectedClaim
 from broker.flows import security_keys
 from broker.flows.security_keys import SignedIn, Step
 
@@ -51,7 +50,7 @@ async def ask(visit: Visit) -> Page:
         options,
         ticket,
         signed_in.vouched.session_name,
-        _path(visit, "/login/key"),
+        visit.path_to("/login/key"),
         may_skip=not signed_in.to_keys,
     )
 
@@ -77,7 +76,7 @@ async def show(visit: Visit) -> Page:
     call, ticket = visit.call, params.parse(_Ticket, visit.parameters).ticket
     signed_in = await security_keys.waiting(call.services, "manage", ticket, visit.browser)
     managed = await security_keys.managed(call.services, call.snapshot, call.wire, signed_in)
-    return key_views.manage(managed, ticket, signed_in.vouched.session_name, _path(visit, "/login/keys"))
+    return key_views.manage(managed, ticket, signed_in.vouched.session_name, visit.path_to("/login/keys"))
 
 
 async def register(visit: Visit) -> Redirect:
@@ -108,8 +107,7 @@ async def leave(visit: Visit) -> Redirect:
 
 async def _taken(visit: Visit, step: Step, ticket: str) -> SignedIn:
     """Who sent the form; the step is used up, so whoever is refused now begins with the password again."""
-    if visit.sent_from not in OWN_PAGES:
-        raise AccessDenied("The form was sent from another site.")
+    visit.require_own_form()
     signed_in = await security_keys.taken(visit.call.services, step, ticket, visit.browser)
     vouched, event = signed_in.vouched, visit.call.event
     account = Arn.parse(vouched.provider_arn).account
@@ -121,7 +119,3 @@ async def _taken(visit: Visit, step: Step, ticket: str) -> SignedIn:
     )
     visit.again = lambda error: password.form(visit, again, error) if isinstance(error, IDPRejectedClaim) else None
     return signed_in
-
-
-def _path(visit: Visit, path: str) -> str:
-    return f"{urlsplit(visit.public_url).path}{path}"
