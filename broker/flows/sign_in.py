@@ -5,7 +5,7 @@ has one text and one time.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from broker.directory.model import Account, LdapProvider, Snapshot
 from broker.errors import IDPRejectedClaim, ValidationError
@@ -50,15 +50,36 @@ def _named_by_role(snapshot: Snapshot, role_arn: str) -> LdapProvider | None:
     return snapshot.ldap_provider(*named) if len(named) == 1 else None
 
 
-Door = LdapProvider | Account
-"""Who checks a password: a directory, or an account with users that have passwords."""
+@dataclass(frozen=True, slots=True)
+class Door:
+    """Who checks a password: a directory of the account, or without one the account, whose users have passwords."""
+
+    account: Account
+    directory: LdapProvider | None = None
+
+    @property
+    def id(self) -> str:
+        """ARN or account id."""
+        return self.account.id if self.directory is None else self.directory.arn
+
+    @property
+    def label(self) -> str:
+        """For people."""
+        if self.directory is not None:
+            return self.directory.name
+        return self.account.alias or f"Account {self.account.id}"
+
+    @property
+    def kind(self) -> str:
+        """Of whoever comes in by it, as the audit trail has it."""
+        return "IAMUser" if self.directory is None else "LDAPUser"
 
 
 def doors(snapshot: Snapshot) -> Sequence[Door]:
     """All there are, directories first."""
     accounts = sorted(snapshot.accounts.values(), key=lambda account: account.id)
-    directories = [each for account in accounts for each in account.ldap_providers.values()]
-    return [*directories, *(each for each in accounts if any(user.password_hash for user in each.users.values()))]
+    directories = [Door(account, each) for account in accounts for each in account.ldap_providers.values()]
+    return [*directories, *(Door(each) for each in accounts if any(user.password_hash for user in each.users.values()))]
 
 
 def door(snapshot: Snapshot, named: str | None, role_arn: str | None) -> Door:
@@ -68,36 +89,31 @@ def door(snapshot: Snapshot, named: str | None, role_arn: str | None) -> Door:
     """
     known = doors(snapshot)
     if named is not None:
-        known = [each for each in known if door_id(each) == named]
-    if len(known) == 1:
-        return known[0]
-    found = _named_by_role(snapshot, role_arn) if named is None and role_arn is not None else None
-    if found is None:
+        known = [each for each in known if each.id == named]
+    elif len(known) > 1 and role_arn is not None:
+        found = _named_by_role(snapshot, role_arn)
+        known = [each for each in known if found is not None and each.id == found.arn]
+    if len(known) != 1:
         raise ValidationError("Choose where you sign in.")
-    return found
-
-
-def door_id(one: Door) -> str:
-    """What names a door."""
-    return one.arn if isinstance(one, LdapProvider) else one.id
+    return known[0]
 
 
 async def by_door(
     services: Services, snapshot: Snapshot, one: Door, proof: Password, code: Presented | None, wire: Wire
 ) -> Vouched:
     """Somebody who may go on to choose a role. Raises as `by_directory`; `ValidationError` for a name of no session."""
-    user_arn: str | None = None
-    if isinstance(one, LdapProvider):
-        identity = await by_directory(services, snapshot, one, proof, code, wire)
+    if one.directory is not None:
+        identity = await by_directory(services, snapshot, one.directory, proof, code, wire)
+        user_arn = None
     else:
-        identity = await by_local_password(services, snapshot, one, proof, code, wire)
+        identity = await by_local_password(services, snapshot, one.account, proof, code, wire)
         user_arn = identity.subject
     if identity.session_name is None:
         raise ValidationError("The user name cannot name a session; use the API, where another name can be given.")
     return Vouched(
         identity=identity,
-        provider_arn=one.arn if isinstance(one, LdapProvider) else user_arn or "",
-        kind="LDAPUser" if user_arn is None else "IAMUser",
+        provider_arn=user_arn or one.id,
+        kind=one.kind,
         action=LDAP_ACTION if user_arn is None else "sts:AssumeRole",
         session_name=identity.session_name,
         code_verified=code is not None,

@@ -13,7 +13,6 @@ from broker.api.pages.roles import vouched_identity
 from broker.api.pages.steps import go_on
 from broker.api.params import param
 from broker.api.rules import choice, text
-from broker.directory.model import LdapProvider
 from broker.errors import BrokerError, IDPCommunicationError, IDPRejectedClaim, ValidationError
 from broker.flows import sign_in
 from broker.flows.mfa import Presented
@@ -54,14 +53,13 @@ async def enter(visit: Visit) -> Redirect:
     visit.require_own_form()
     visit.again = lambda error: form(visit, sent, error) if isinstance(error, _MAY_TRY_AGAIN) else None
     door = sign_in.door(call.snapshot, sent.provider or None, sent.role or None)
-    call.event.account = door.account if isinstance(door, LdapProvider) else door.id
+    call.event.account = door.account.id
     call.event.additional["MFAUsed"] = "Yes" if sent.code else "No"
     proof, code = Password(sent.username, sent.password), _code(visit, sent, door)
     try:
         vouched = await sign_in.by_door(call.services, call.snapshot, door, proof, code, call.wire)
     except IDPRejectedClaim as error:
-        kind = "LDAPUser" if isinstance(door, LdapProvider) else "IAMUser"
-        call.event.identity = refused_identity(error, kind, sent.username, sign_in.door_id(door))
+        call.event.identity = refused_identity(error, door.kind, sent.username, door.id)
         raise
     call.event.identity = vouched_identity(visit, vouched)
     if sent.role:
@@ -79,19 +77,13 @@ def _code(visit: Visit, sent: Sent, door: sign_in.Door) -> Presented | None:
     if not sent.device or sent.device.startswith("arn:"):
         return Presented(sent.device or None, code)
     partition = visit.call.snapshot.settings.sts.partition
-    account = door.account if isinstance(door, LdapProvider) else door.id
-    return Presented(f"arn:{partition}:iam::{account}:mfa/{sent.device}", code)
+    return Presented(f"arn:{partition}:iam::{door.account.id}:mfa/{sent.device}", code)
 
 
 def form(visit: Visit, shown: Shown, error: BrokerError | None = None) -> Page:
     """The form, filled in as before but for the secrets."""
-    snapshot = visit.call.snapshot
-    choices = {
-        sign_in.door_id(each): each.name if isinstance(each, LdapProvider) else each.alias or f"Account {each.id}"
-        for each in sign_in.doors(snapshot)
-    }
     return views.sign_in(
-        choices,
+        {each.id: each.label for each in sign_in.doors(visit.call.snapshot)},
         provider=shown.provider,
         role=shown.role,
         to_keys=shown.next == "keys" if visit.call.services.ceremonies is not None else None,
