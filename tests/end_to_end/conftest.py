@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 
-from tests.end_to_end import federated_world
+from tests.end_to_end import federated_world, saml_world
+from tests.end_to_end.saml_world import Corporation
 from tests.end_to_end.world import ACCOUNTS, ALICE
 from tests.fakes.background import Background
+from tests.fakes.idp import FakeIdp
 from tests.fakes.issuer import FakeIssuer
 from tests.fakes.redis import RedisServer
 from tests.gateway import Gateway, running, write_configuration
@@ -64,3 +66,24 @@ def federated_gateway(tmp_path_factory: pytest.TempPathFactory, issuers: dict[st
     write_configuration(directory, federated_world.accounts(**{name: fake.url for name, fake in issuers.items()}))
     with RedisServer(directory / "redis") as server, running(Gateway(directory, store=server.url)) as gateway:
         yield gateway
+
+
+@pytest.fixture(scope="module")
+def saml_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """The Redis of `saml_gateway`."""
+    with RedisServer(tmp_path_factory.mktemp("redis")) as server:
+        yield saml_world.with_a_past(server)
+
+
+@pytest.fixture(scope="module")
+def saml_gateway(tmp_path_factory: pytest.TempPathFactory, saml_store: RedisServer) -> Iterator[Gateway]:
+    """A gateway whose roles trust an identity provider."""
+    metadata = FakeIdp(lambda: pytest.fail("metadata has no time")).metadata()
+    with running(saml_world.gateway_of(tmp_path_factory.mktemp("saml"), metadata, saml_store.url)) as gateway:
+        yield gateway
+
+
+@pytest.fixture(scope="module")
+def corporation(saml_gateway: Gateway) -> Corporation:
+    """That identity provider."""
+    return Corporation(f"http://localhost:{saml_gateway.port}")

@@ -5,34 +5,23 @@ import re
 import shlex
 import stat
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
 from tests.end_to_end.person import Answer, Person
-from tests.end_to_end.saml_world import CORP, Corporation, gateway_of, with_a_past
+from tests.end_to_end.saml_world import CORP, Corporation
 from tests.end_to_end.test_saml_doors import Journey, arrive, choose
 from tests.end_to_end.world import DEV, role_arn
-from tests.fakes.idp import FakeIdp
-from tests.fakes.redis import RedisServer
-from tests.gateway import SOJOURN, Gateway, clean_environment, running
+from tests.gateway import SOJOURN, Gateway, clean_environment
 from tests.waiting import until
 
 
 @pytest.fixture(scope="module")
-def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    metadata = FakeIdp(lambda: pytest.fail("metadata has no time")).metadata()
-    with RedisServer(tmp_path_factory.mktemp("redis")) as server:
-        with_a_past(server)
-        with running(gateway_of(tmp_path_factory.mktemp("gateway"), metadata, server.url)) as gateway:
-            yield gateway
-
-
-@pytest.fixture
-def corporation(gateway: Gateway) -> Corporation:
-    return Corporation(f"http://localhost:{gateway.port}")
+def gateway(saml_gateway: Gateway) -> Gateway:
+    return saml_gateway
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ import hashlib
 import json
 import socket
 import time
-from collections.abc import Iterator
 from copy import deepcopy
 from datetime import timedelta
 from pathlib import Path
@@ -28,7 +27,7 @@ from tests.end_to_end.saml_world import (
     with_a_past,
 )
 from tests.end_to_end.world import DEV, role_arn
-from tests.fakes.idp import AWS, FakeIdp, find
+from tests.fakes.idp import AWS, find
 from tests.fakes.redis import RedisServer
 from tests.gateway import Gateway, running, write_configuration
 from tests.waiting import until
@@ -38,21 +37,8 @@ NOT_AUTHORIZED = "Not authorized to perform sts:AssumeRoleWithSAML"
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    with RedisServer(tmp_path_factory.mktemp("redis")) as server:
-        yield with_a_past(server)
-
-
-@pytest.fixture(scope="module")
-def gateway(tmp_path_factory: pytest.TempPathFactory, server: RedisServer) -> Iterator[Gateway]:
-    metadata = FakeIdp(lambda: pytest.fail("metadata has no time")).metadata()
-    with running(gateway_of(tmp_path_factory.mktemp("gateway"), metadata, server.url)) as gateway:
-        yield gateway
-
-
-@pytest.fixture(scope="module")
-def corporation(gateway: Gateway) -> Corporation:
-    return Corporation(f"http://localhost:{gateway.port}")
+def gateway(saml_gateway: Gateway) -> Gateway:
+    return saml_gateway
 
 
 @pytest.fixture(scope="module")

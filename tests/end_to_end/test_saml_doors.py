@@ -5,7 +5,6 @@ import hashlib
 import json
 import re
 import zlib
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -26,7 +25,7 @@ from tests.end_to_end.saml_world import (
     with_a_past,
 )
 from tests.end_to_end.world import DEV, PROD, role_arn
-from tests.fakes.idp import AWS, NS, FakeIdp
+from tests.fakes.idp import AWS, NS
 from tests.fakes.redis import RedisServer
 from tests.gateway import Gateway, running
 
@@ -37,21 +36,8 @@ STATE = "state-of-the-terminal"
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    with RedisServer(tmp_path_factory.mktemp("redis")) as server:
-        yield with_a_past(server)
-
-
-@pytest.fixture(scope="module")
-def gateway(tmp_path_factory: pytest.TempPathFactory, server: RedisServer) -> Iterator[Gateway]:
-    metadata = FakeIdp(lambda: pytest.fail("metadata has no time")).metadata()
-    with running(gateway_of(tmp_path_factory.mktemp("gateway"), metadata, server.url)) as gateway:
-        yield gateway
-
-
-@pytest.fixture(scope="module")
-def corporation(gateway: Gateway) -> Corporation:
-    return Corporation(f"http://localhost:{gateway.port}")
+def gateway(saml_gateway: Gateway) -> Gateway:
+    return saml_gateway
 
 
 @pytest.fixture
@@ -377,20 +363,20 @@ class TestMetadata:
         gateway.start()
         assert person.get("/saml/metadata").text == answer.text
 
-    def test_the_key_is_sealed(self, server: RedisServer) -> None:
+    def test_the_key_is_sealed(self, saml_store: RedisServer) -> None:
         import redis
 
-        with redis.Redis.from_url(server.url) as store:
+        with redis.Redis.from_url(saml_store.url) as store:
             values = {name: store.get(name) for name in store.scan_iter() if store.type(name) == b"string"}
         assert any(b"saml:signing-key" in name for name in values)
         assert not any(b"PRIVATE KEY" in value for value in values.values() if isinstance(value, bytes))
 
 
-def test_tickets_in_the_store_are_of_no_use(person: Person, corporation: Corporation, server: RedisServer) -> None:
+def test_tickets_in_the_store_are_of_no_use(person: Person, corporation: Corporation, saml_store: RedisServer) -> None:
     picker = sign_in(person, corporation, *TWO)
     import redis
 
-    with redis.Redis.from_url(server.url) as store:
+    with redis.Redis.from_url(saml_store.url) as store:
         stored = {name: store.get(name) for name in store.scan_iter(match="*ticket:*")}
     assert stored
     text = b"".join(name + (value if isinstance(value, bytes) else b"") for name, value in stored.items())
