@@ -23,6 +23,8 @@ FRESH = 10
 """Seconds for which a code counts as fresh."""
 FRESH_CODE = {"NumericLessThanEquals": {"aws:MultiFactorAuthAge": str(FRESH)}}
 UNBOUNDED = {"failures": 1_000_000, "within": "15m"}
+NO_LIMITS: dict[str, Any] = {"guessing": {"user": UNBOUNDED, "address": UNBOUNDED, "everyone": UNBOUNDED}}
+"""Settings with which nobody is held for guessing."""
 
 
 def new_seed() -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from broker.directory.generate import password_hash
-from tests.end_to_end.directory_world import LDAP, OTHER, UNBOUNDED, account, age_memory, provider
+from tests.end_to_end.directory_world import LDAP, NO_LIMITS, OTHER, account, age_memory, provider
 from tests.end_to_end.person import Answer, Person
 from tests.end_to_end.world import DEV, allow, inline, new_key, role
 from tests.fakes.authenticator import SoftAuthenticator
@@ -59,15 +59,11 @@ class World:
 
     def configure(self) -> None:
         """Write the accounts again."""
-        write_configuration(self.gateway.directory, self.configured, _settings())
+        write_configuration(self.gateway.directory, self.configured, NO_LIMITS)
 
     def iam(self, credentials: dict[str, str] = ADMINISTRATOR) -> Any:
         """IAM, to an administrator."""
         return self.gateway.client("iam", credentials)
-
-
-def _settings() -> dict[str, Any]:
-    return {"guessing": {"user": UNBOUNDED, "address": UNBOUNDED, "everyone": UNBOUNDED}}
 
 
 @contextmanager
@@ -107,7 +103,7 @@ def key_world(place: Path) -> Iterator[World]:
         ]
         outsider = {"UserName": "outsider", "AccessKeys": [OUTSIDER], "Policies": inline(allow("iam:*", "*"))}
         accounts = {"dev": configured, "other": {"Account": "444455556666", "Users": [outsider]}}
-        write_configuration(place, accounts, _settings())
+        write_configuration(place, accounts, NO_LIMITS)
         age_memory(server.url)
         with running(Gateway(place, store=server.url, workers=2)) as gateway:
             yield World(gateway, server, accounts)

@@ -10,7 +10,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.select import Select
 
-from tests.end_to_end.directory_world import CORP, UNBOUNDED, account, age_memory, code, provider, within_a_step
+from tests.end_to_end.directory_world import CORP, NO_LIMITS, account, age_memory, code, provider, within_a_step
 from tests.end_to_end.ldap_client import RIGHT
 from tests.end_to_end.test_browser import (
     assert_accessible,
@@ -33,8 +33,7 @@ __all__ = ["browser"]
 def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     place: Path = tmp_path_factory.mktemp("gateway")
     with Slapd(place / "slapd") as directory, RedisServer(place / "redis") as server:
-        limits = {"guessing": {"user": UNBOUNDED, "address": UNBOUNDED, "everyone": UNBOUNDED}}
-        write_configuration(place, {"dev": account(provider(directory), provider(directory, "other"))}, limits)
+        write_configuration(place, {"dev": account(provider(directory), provider(directory, "other"))}, NO_LIMITS)
         age_memory(server.url)
         with running(Gateway(place, store=server.url)) as gateway:
             yield gateway

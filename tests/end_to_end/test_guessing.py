@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.end_to_end.directory_world import CORP, PERSON, UNBOUNDED, account, age_memory, provider
+from tests.end_to_end.directory_world import CORP, NO_LIMITS, PERSON, account, age_memory, provider
 from tests.end_to_end.ldap_client import Refusal, sign_in
 from tests.end_to_end.world import DEV, role_arn
 from tests.fakes.redis import RedisServer
@@ -23,7 +23,6 @@ ROLE = {"RoleArn": role_arn("engineers", DEV), "ProviderArn": CORP}
 BEHIND_A_PROXY = {"server": {"trusted_proxies": ["127.0.0.1/32"]}}
 HANGS = 8
 """Seconds until a sign-in gives a directory up."""
-NO_LIMITS = {"guessing": {"user": UNBOUNDED, "address": UNBOUNDED, "everyone": UNBOUNDED}}
 
 
 @pytest.fixture(scope="module")

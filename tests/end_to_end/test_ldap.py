@@ -10,14 +10,12 @@ from typing import Any
 import pytest
 from minio.credentials.providers import LdapIdentityProvider
 
-from tests.end_to_end.directory_world import CORP, UNBOUNDED, account, age_memory, code, factor, provider, serial
+from tests.end_to_end.directory_world import CORP, NO_LIMITS, account, age_memory, code, factor, provider, serial
 from tests.end_to_end.ldap_client import RIGHT, Refusal, sign_in
 from tests.end_to_end.world import DEV, role_arn
 from tests.fakes.redis import RedisServer
 from tests.fakes.slapd import PEOPLE, Slapd
 from tests.gateway import Gateway, running, write_configuration
-
-LIMITS = {"guessing": {"user": UNBOUNDED, "address": UNBOUNDED, "everyone": UNBOUNDED}}
 
 
 def arn(name: str) -> str:
@@ -34,7 +32,7 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Slapd]:
 @pytest.fixture(scope="module")
 def gateway(directory: Slapd, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     place: Path = tmp_path_factory.mktemp("gateway")
-    write_configuration(place, {"dev": account(provider(directory))}, LIMITS)
+    write_configuration(place, {"dev": account(provider(directory))}, NO_LIMITS)
     with RedisServer(place / "redis") as server:
         age_memory(server.url)
         with running(Gateway(place, store=server.url)) as gateway:
@@ -188,7 +186,7 @@ def test_mapped_attributes_are_session_tags_that_nobody_overrides(gateway: Gatew
 
 def test_a_password_goes_to_one_provider_only(directory: Slapd, tmp_path: Path) -> None:
     unreachable = provider(directory, "other", Urls=["ldap://127.0.0.1:1"], TimeoutSeconds=1)
-    write_configuration(tmp_path, {"dev": account(provider(directory), unreachable)}, LIMITS)
+    write_configuration(tmp_path, {"dev": account(provider(directory), unreachable)}, NO_LIMITS)
     with RedisServer(tmp_path / "redis") as server, running(Gateway(tmp_path, store=server.url)) as gateway:
         assert sign_in(gateway, "alice", RoleArn=arn("engineers"))["Arn"].endswith("/alice")
         for more in ({}, {"RoleArn": arn("two-providers")}, {"RoleArn": arn("no-provider")}, {"RoleArn": arn("none")}):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.directory_world import CORP, UNBOUNDED, account, age_memory, code, provider, serial, within_a_step
+from tests.end_to_end.directory_world import CORP, NO_LIMITS, account, age_memory, code, provider, serial, within_a_step
 from tests.end_to_end.ldap_client import RIGHT
 from tests.end_to_end.world import DEV, role_arn
 from tests.fakes.redis import RedisServer
@@ -19,8 +19,7 @@ from tests.gateway import SOJOURN, Gateway, clean_environment, running, write_co
 def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     place: Path = tmp_path_factory.mktemp("gateway")
     with Slapd(place / "slapd") as directory, RedisServer(place / "redis") as server:
-        limits = {"guessing": {"user": UNBOUNDED, "address": UNBOUNDED, "everyone": UNBOUNDED}}
-        write_configuration(place, {"dev": account(provider(directory))}, limits)
+        write_configuration(place, {"dev": account(provider(directory))}, NO_LIMITS)
         age_memory(server.url)
         with running(Gateway(place, store=server.url)) as gateway:
             yield gateway

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.end_to_end.directory_world import GUEST, PERSON, UNBOUNDED, account, age_memory, code, factor, serial
+from tests.end_to_end.directory_world import GUEST, NO_LIMITS, PERSON, account, age_memory, code, factor, serial
 from tests.end_to_end.refusals import refused
 from tests.end_to_end.world import DEV, role_arn
 from tests.fakes.redis import RedisServer
@@ -35,8 +35,7 @@ def gateway(tmp_path: Path) -> Iterator[Gateway]:
     configured = account()
     for device in configured["VirtualMFADevices"]:
         device.pop("LdapUsers", None)
-    limits = {"guessing": {"user": UNBOUNDED, "address": UNBOUNDED, "everyone": UNBOUNDED}}
-    write_configuration(tmp_path, {"dev": configured}, limits)
+    write_configuration(tmp_path, {"dev": configured}, NO_LIMITS)
     with RedisServer(tmp_path / "redis") as server:
         age_memory(server.url)
         with running(Gateway(tmp_path, store=server.url, workers=2)) as gateway:

@@ -10,7 +10,7 @@ import pyotp
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.end_to_end.directory_world import GUEST, PERSON, UNBOUNDED, account, age_memory, code, serial, within_a_step
+from tests.end_to_end.directory_world import GUEST, NO_LIMITS, PERSON, account, age_memory, code, serial, within_a_step
 from tests.end_to_end.refusals import refused
 from tests.end_to_end.world import DEV, allow, inline, new_key, role_arn
 from tests.fakes.redis import RedisServer
@@ -79,9 +79,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         "Account": "444455556666",
         "Users": [{"UserName": "operator", "AccessKeys": [OPERATOR], "Policies": inline(allow("iam:*", "*"))}],
     }
-    limits = {"guessing": {"user": UNBOUNDED, "address": UNBOUNDED, "everyone": UNBOUNDED}}
     key = {"keys": {"master": "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE="}}
-    write_configuration(place, {"dev": configured, "other": other}, limits | key)
+    write_configuration(place, {"dev": configured, "other": other}, NO_LIMITS | key)
     with RedisServer(place / "redis") as server:
         age_memory(server.url)
         first = Gateway(place, store=server.url, state=place / "state-1")

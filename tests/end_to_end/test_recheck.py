@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.end_to_end.directory_world import CORP, UNBOUNDED, account, age_memory, provider
+from tests.end_to_end.directory_world import CORP, NO_LIMITS, account, age_memory, provider
 from tests.end_to_end.ldap_client import RIGHT, sign_in
 from tests.end_to_end.world import DEV, role_arn
 from tests.fakes.redis import RedisServer
@@ -30,9 +30,8 @@ def directory(tmp_path: Path) -> Iterator[Slapd]:
 
 @pytest.fixture
 def gateway(directory: Slapd, tmp_path: Path) -> Iterator[Gateway]:
-    limits = {"guessing": {"user": UNBOUNDED, "address": UNBOUNDED, "everyone": UNBOUNDED}}
     configured = provider(directory, RecheckSeconds=1, TimeoutSeconds=2)
-    write_configuration(tmp_path, {"dev": account(configured)}, limits)
+    write_configuration(tmp_path, {"dev": account(configured)}, NO_LIMITS)
     with RedisServer(tmp_path / "redis") as server:
         age_memory(server.url)
         with running(Gateway(tmp_path, store=server.url, workers=2)) as gateway:

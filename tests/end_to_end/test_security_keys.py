@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.end_to_end.directory_world import CORP, OTHER, UNBOUNDED, code
+from tests.end_to_end.directory_world import CORP, NO_LIMITS, OTHER, UNBOUNDED, code
 from tests.end_to_end.key_world import (
     OUTSIDER,
     OWN,
@@ -464,11 +464,8 @@ def test_while_the_store_is_silent_no_key_is_accepted(world: World) -> None:
 
 def test_where_browsers_allow_no_keys_none_are_offered(tmp_path: Path, world: World) -> None:
     gateway = Gateway(tmp_path, store=world.store.url, state=world.gateway.state)
-    settings = {
-        "server": {"public_url": f"http://127.0.0.1:{gateway.port}"},
-        "guessing": {"user": UNBOUNDED, "address": UNBOUNDED, "everyone": UNBOUNDED},
-    }
-    write_configuration(tmp_path, world.configured, settings)
+    public = {"server": {"public_url": f"http://127.0.0.1:{gateway.port}"}}
+    write_configuration(tmp_path, world.configured, NO_LIMITS | public)
     with running(gateway):
         person = Person(gateway.url)
         assert "security key" not in person.get("/login").text

@@ -10,7 +10,7 @@ import pyotp
 import pytest
 
 from broker.directory.generate import password_hash
-from tests.end_to_end.directory_world import CORP, PERSON, UNBOUNDED, account, age_memory, code, provider, within_a_step
+from tests.end_to_end.directory_world import CORP, NO_LIMITS, PERSON, account, age_memory, code, provider, within_a_step
 from tests.end_to_end.ldap_client import RIGHT
 from tests.end_to_end.person import Answer, Person
 from tests.end_to_end.world import DEV, role_arn
@@ -34,8 +34,7 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     with Slapd(place / "slapd", people=3) as directory:
         configured = account(provider(directory))
         configured["Users"][0]["LoginProfile"] = {"PasswordHash": password_hash(OWN, secrets.token_bytes)}
-        limits = {"guessing": {"user": UNBOUNDED, "address": UNBOUNDED, "everyone": UNBOUNDED}}
-        write_configuration(place, {"dev": configured}, limits)
+        write_configuration(place, {"dev": configured}, NO_LIMITS)
         with RedisServer(place / "redis") as server:
             age_memory(server.url)
             with running(Gateway(place, store=server.url)) as gateway:
