@@ -7,9 +7,9 @@ from typing import TypeAlias
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from providers.encoding import Json, base64url, json_object
+from providers.keys import RSA_BITS
 
 _MAX_KEYS = 100
-_RSA_BITS = range(2048, 8193)  # longer ones only make verification slow
 _CURVES: Mapping[str, tuple[str, type[ec.EllipticCurve]]] = {
     "P-256": ("ES256", ec.SECP256R1),
     "P-384": ("ES384", ec.SECP384R1),
@@ -74,7 +74,7 @@ def _verification_key(jwk: Mapping[str, Json]) -> tuple[str | None, Verification
 def _rsa_key(jwk: Mapping[str, Json]) -> VerificationKey | None:
     algorithm = jwk.get("alg", "RS256")  # the default of ID tokens (OpenID Connect Core 1.0 §2)
     modulus, exponent = _number(jwk, "n"), _number(jwk, "e")
-    if algorithm not in ("RS256", "RS384", "RS512") or modulus.bit_length() not in _RSA_BITS or exponent >= 2**32:
+    if algorithm not in ("RS256", "RS384", "RS512") or modulus.bit_length() not in RSA_BITS or exponent >= 2**32:
         return None
     return VerificationKey(str(algorithm), rsa.RSAPublicNumbers(exponent, modulus).public_key())
 

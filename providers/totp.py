@@ -7,7 +7,6 @@ Invariants, for all gateways of one memory of the devices:
  4. while the memory is younger than any code that could have been used before it began, no code is accepted.
 """
 
-import base64
 import hmac
 import io
 import re
@@ -23,7 +22,6 @@ from providers.contract import Now
 from providers.devices import Device, DeviceState, DeviceStates
 from providers.refusal import refused
 
-SEED_BYTES = 40  # 64 characters of base32, as AWS's
 _STEP_SECONDS = 30
 _STEPS_AROUND = 1
 _EARLIER = 2 * _STEPS_AROUND  # how far before the latest a step may still be good
@@ -115,11 +113,6 @@ class Totp:
     async def _require_memory(self, now: datetime) -> None:
         if now < await self._states.since() + _CODE_LIFE:
             raise refused("code_memory", "the store's memory of used codes is too young; wait a minute and a half")
-
-
-def new_seed(random: Callable[[int], bytes]) -> str:
-    """A seed in base32, 64 characters."""
-    return base64.b32encode(random(SEED_BYTES)).decode("ascii")
 
 
 def otpauth_url(seed: str, *, user: str, account: str) -> str:

@@ -121,17 +121,17 @@ class Link:
             self.close()
             raise ServerFailed(f"{self._address} is not encrypted")
 
-    def bind(self, dn: str | None, password: bytes, until: float) -> BindResult:
-        """Authenticate as `dn`, or anonymously where it is None. The caller reads the result's code.
+    def bind(self, dn: str, password: bytes, until: float) -> BindResult:
+        """Authenticate as `dn`. The caller reads the result's code.
 
         Raises `ServerFailed` where there is none.
         """
-        if dn is not None and (not dn or not password):
+        if not dn or not password:
             raise ServerFailed("a bind needs a name and a password: without it would be anonymous")
         connection = self._connection
         connection.user = dn
-        connection.password = password if dn is not None else None
-        connection.authentication = ldap3.SIMPLE if dn is not None else ldap3.ANONYMOUS
+        connection.password = password
+        connection.authentication = ldap3.SIMPLE
         try:
             self._wait(until)
             # The strategy returns a tuple, which is true whatever the verdict: the code decides.

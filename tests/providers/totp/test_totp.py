@@ -12,7 +12,7 @@ import pytest
 from providers.devices import Device, DeviceState
 from providers.errors import ProofRejected
 from providers.refusal import SENTENCE
-from providers.totp import Totp, new_seed, otpauth_url, qr_code
+from providers.totp import Totp, otpauth_url, qr_code
 from tests.fakes.clock import Clock
 
 # The seed of RFC 6238, appendix B, and its eight-digit values cut to six.
@@ -218,10 +218,6 @@ async def test_a_device_that_is_right_again_loses_its_drift(
     clock.advance(timedelta(minutes=10))
     assert await reason(totp, code(-1), code(0), resync=True) is None
     assert memory.states["device"].drift == 0
-
-
-def test_a_seed_has_sixty_four_characters_of_base32() -> None:
-    assert new_seed(lambda count: b"\xff" * count) == "7" * 64
 
 
 def test_the_text_and_the_picture_for_an_authenticator() -> None:
