@@ -1,14 +1,13 @@
 """The signer's side of Signature Version 4 (header form), for our own command line and for resource servers."""
 
 import hashlib
-import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from urllib.parse import urlsplit
 
 from broker.sigv4.presented import ALGORITHM, HttpRequest, PresentedSignature
-from broker.sigv4.signature import canonical_request, signing_key
+from broker.sigv4.signature import signature_of, signing_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +54,10 @@ def signed_headers(
         presigned=False,
         expires=None,
     )
-    canonical = canonical_request(request, presented, hashlib.sha256(body).hexdigest())
-    if canonical is None:
-        raise ValueError("the request cannot be signed")
-    digest = hashlib.sha256(canonical.encode()).hexdigest()
     key = signing_key(credentials.secret_access_key, presented.date, region, service)
-    string_to_sign = f"{ALGORITHM}\n{amz_date}\n{presented.scope}\n{digest}"
-    signature = hmac.digest(key, string_to_sign.encode(), "sha256").hex()
+    signature = signature_of(request, presented, hashlib.sha256(body).hexdigest(), key)
+    if signature is None:
+        raise ValueError("the request cannot be signed")
     signed["authorization"] = (
         f"{ALGORITHM} Credential={credentials.access_key_id}/{presented.scope}, "
         f"SignedHeaders={';'.join(presented.signed_headers)}, Signature={signature}"

@@ -84,16 +84,25 @@ def matches(
     Compares in constant time.
     """
     try:
-        canonical = canonical_request(request, presented, payload_sha256, rules)
-        if canonical is None:
+        expected = signature_of(request, presented, payload_sha256, key, rules)
+        if expected is None:
             return False
-        digest = hashlib.sha256(canonical.encode("utf-8", "surrogateescape")).hexdigest()
-        string_to_sign = f"{ALGORITHM}\n{presented.amz_date}\n{presented.scope}\n{digest}"
-        expected = hmac.digest(key, string_to_sign.encode("utf-8", "surrogateescape"), "sha256").hex()
         return hmac.compare_digest(expected.encode("ascii"), presented.signature.encode("utf-8", "surrogateescape"))
     except UnicodeEncodeError:
         # Text that no bytes on a wire could have been decoded to.
         return False
+
+
+def signature_of(
+    request: HttpRequest, presented: PresentedSignature, payload_sha256: str, key: bytes, rules: Rules = AWS
+) -> str | None:
+    """The right signature, whatever `presented` has; None where the request cannot be what was signed."""
+    canonical = canonical_request(request, presented, payload_sha256, rules)
+    if canonical is None:
+        return None
+    digest = hashlib.sha256(canonical.encode("utf-8", "surrogateescape")).hexdigest()
+    string_to_sign = f"{ALGORITHM}\n{presented.amz_date}\n{presented.scope}\n{digest}"
+    return hmac.digest(key, string_to_sign.encode("utf-8", "surrogateescape"), "sha256").hex()
 
 
 def canonical_request(
