@@ -31,9 +31,9 @@ class _Lines(logging.Formatter):
         super().__init__("%(asctime)s %(levelname)-7s %(message)s", "%H:%M:%S")
 
 
-def log_to_standard_error(level: int = logging.INFO) -> None:
+def log_to_standard_error() -> None:
     """JSON lines; plain lines where a person watches."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Lines() if sys.stderr.isatty() else _JsonLines())
-    logging.basicConfig(level=level, handlers=[handler], force=True)
+    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     logging.getLogger("fido2").setLevel(logging.WARNING)  # below it writes down the ids of people's keys

@@ -80,7 +80,6 @@ class Supervisor:
     """What the workers' audit trails share."""
     _workers: list[_Worker] = field(default_factory=list)
     _embedded: EmbeddedServer | None = None
-    _stopping: bool = False
 
     @property
     def _settings(self) -> Settings:

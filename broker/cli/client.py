@@ -76,9 +76,7 @@ def environment_credentials() -> SigningCredentials:
     )
 
 
-def call(
-    endpoint: str, action: str, parameters: Mapping[str, str], *, version: str = "2011-06-15", service: str = "sts"
-) -> dict[str, Any]:
+def call(endpoint: str, action: str, parameters: Mapping[str, str], *, version: str = "2011-06-15") -> dict[str, Any]:
     """Sign and send one Query request; the result element as JSON.
 
     Raises:
@@ -93,7 +91,7 @@ def call(
         body,
         environment_credentials(),
         region=region,
-        service=service,
+        service="sts",
         now=utc_now(),
         headers=_FORM,
     )

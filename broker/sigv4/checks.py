@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from broker.errors import InvalidClientTokenId, SignatureDoesNotMatch
 from broker.sigv4.presented import PresentedSignature
 
-WINDOW = timedelta(minutes=15)
+_WINDOW = timedelta(minutes=15)
 TERMINATOR = "aws4_request"
 
 _REGION = re.compile(r"[A-Za-z0-9-]{0,64}")
@@ -15,18 +15,16 @@ _SERVICE = re.compile(r"[A-Za-z0-9-]{1,64}")
 _ACCESS_KEY_ID = re.compile(r"[A-Za-z0-9_]{1,128}")
 
 
-def check_time(
-    presented: PresentedSignature, now: datetime, *, window: timedelta = WINDOW, honour_expires: bool = False
-) -> None:
-    """Refuse a request dated more than `window` from `now`.
+def check_time(presented: PresentedSignature, now: datetime, *, honour_expires: bool = False) -> None:
+    """Refuse a request dated more than fifteen minutes from `now`.
 
-    With `honour_expires` a presigned request lives as long as its `X-Amz-Expires` says instead (services other than
-    STS; without one, for `window`).
+    With `honour_expires` a presigned request lives as long as its `X-Amz-Expires` says instead, where it has one
+    (services other than STS).
 
     Raises:
         SignatureDoesNotMatch: expired or not yet current.
     """
-    lifetime = window
+    lifetime = _WINDOW
     if honour_expires and presented.presigned and presented.expires is not None:
         lifetime = timedelta(seconds=presented.expires)
     if presented.timestamp < now - lifetime:
@@ -34,10 +32,10 @@ def check_time(
             f"Signature expired: {presented.amz_date} is now earlier than {_basic(now - lifetime)} "
             f"({_basic(now)} - {_span(lifetime)})"
         )
-    if presented.timestamp > now + window:
+    if presented.timestamp > now + _WINDOW:
         raise SignatureDoesNotMatch(
-            f"Signature not yet current: {presented.amz_date} is still later than {_basic(now + window)} "
-            f"({_basic(now)} + {_span(window)})"
+            f"Signature not yet current: {presented.amz_date} is still later than {_basic(now + _WINDOW)} "
+            f"({_basic(now)} + {_span(_WINDOW)})"
         )
 
 

@@ -21,7 +21,6 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Literal
 
 from broker.stores.connect import unix_url
 from broker.stores.server import MINIMUM_VERSION
@@ -44,18 +43,14 @@ class EmbeddedServerFailed(Exception):
 class EmbeddedServer:
     """The server of one state directory; `url` is where its clients find it, the same after every restart.
 
-    `appendfsync`: `always` syncs every write before it is answered, `everysec` may lose a second's writes with the
-    machine's power. `patience`: seconds without an answer after which the server counts as hung; nothing that it does
-    at work takes so long.
+    `patience`: seconds without an answer after which the server counts as hung; nothing that it does at work takes so
+    long.
     """
 
-    def __init__(
-        self, state: Path, *, appendfsync: Literal["everysec", "always"] = "everysec", patience: float = 10.0
-    ) -> None:
+    def __init__(self, state: Path, *, patience: float = 10.0) -> None:
         self._state = state
         self._directory = state.absolute() / "store"
         self._socket = socket_path(state)
-        self._appendfsync = appendfsync
         self._patience = patience
         self._process: subprocess.Popen[bytes] | None = None
         self._answered = 0.0
@@ -137,7 +132,7 @@ class EmbeddedServer:
             "unixsocketperm": "700",
             "dir": str(self._directory),
             "appendonly": "yes",
-            "appendfsync": self._appendfsync,
+            "appendfsync": "everysec",  # a second's writes may be lost with the machine's power
             # Plain commands can be read by every engine and version, so another binary on PATH is no obstacle.
             "aof-use-rdb-preamble": "no",
             "save": "",
