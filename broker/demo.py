@@ -10,7 +10,6 @@ import secrets
 import shlex
 import sys
 from collections.abc import Mapping
-from ipaddress import ip_address
 from pathlib import Path
 
 import msgspec
@@ -18,6 +17,7 @@ import yaml
 
 from broker import ids
 from broker.settings import Settings
+from broker.settings.values import is_loopback
 
 FILE = "demo.yaml"
 
@@ -70,7 +70,7 @@ def instructions(directory: Path, settings: Settings, variables: Mapping[str, st
     if demo is None:
         return None
     host = settings.server.host
-    if host != "localhost" and not ip_address(host).is_loopback:
+    if not is_loopback(host):
         raise DemoRefused(f"{directory} is a demonstration and listens on a loopback address only, not on {host}")
     endpoint = f"{'https' if settings.server.tls else 'http'}://{host}:{settings.server.port}"
     scripts = {}

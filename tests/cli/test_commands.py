@@ -2,6 +2,7 @@
 
 import base64
 import json
+import shutil
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -124,3 +125,13 @@ def test_serve_reports_every_fault_of_its_configuration(tmp_path: Path) -> None:
     assert ended.returncode == 1
     assert "sojourn.yaml:2:" in ended.stderr
     assert "sojourn.yaml:3:" in ended.stderr
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "gateway.example.test"])
+def test_a_demonstration_is_for_this_machine_alone(tmp_path: Path, host: str) -> None:
+    demonstration = tmp_path / "demo"
+    shutil.copytree(ROOT / "config" / "demo", demonstration, ignore=shutil.ignore_patterns("state"))
+    (demonstration / "sojourn.yaml").write_text("server:\n  public_url: https://gateway.example.test\n")
+    ended = run("serve", "--config", demonstration, "--host", host)
+    assert ended.returncode == 1
+    assert ended.stderr.endswith(f"is a demonstration and listens on a loopback address only, not on {host}\n")
