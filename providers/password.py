@@ -37,20 +37,21 @@ Find = Callable[[str], LocalUser | None]
 """The user of that name who has a password."""
 
 
+def hash_password(password: str, salt: bytes) -> str:
+    """The encoded hash, in tens of milliseconds. Raises `ValueError` for a password that could never be presented."""
+    octets = _octets(password)
+    if octets is None:
+        raise ValueError(f"a password has 1 to {_MOST_PASSWORD_BYTES} bytes of UTF-8 and no null character")
+    return _HASHER.hash(octets, salt=salt)
+
+
 class PasswordHashes:
-    """Makes and checks hashes in threads, shared by all who need it."""
+    """Checks passwords against hashes in threads, shared by all who need it."""
 
     def __init__(self, *, seconds: float = _SECONDS) -> None:
         """`seconds`: that one hash may take, waiting for its turn included."""
         self._seconds = seconds
         self._pool = Pool("argon2", threads=_THREADS, waiting=_WAITING)
-
-    async def make(self, password: str) -> str:
-        """The encoded hash. Raises `ValueError` for a password that could never be presented."""
-        octets = _octets(password)
-        if octets is None:
-            raise ValueError(f"a password has 1 to {_MOST_PASSWORD_BYTES} bytes of UTF-8 and no null character")
-        return await self._pool.run(lambda: _HASHER.hash(octets), seconds=self._seconds)
 
     async def matches(self, password: str, encoded: str | None) -> bool:
         """Whether it is the password, and never where `encoded` is None; that takes as long as a wrong password.

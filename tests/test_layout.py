@@ -41,6 +41,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "broker.sealing",
         "broker.settings",
         "broker.stores.contract",
+        "providers.password",
         "providers.x509.files",
     },
     "broker.sessions": {
@@ -108,7 +109,7 @@ HOMES: dict[str, tuple[str, ...]] = {
         "broker.worker",
         "providers",
     ),
-    "argon2": ("broker.directory.generate", "providers.password"),
+    "argon2": ("providers.password",),
     "click": ("broker.cli",),
     "fido2": ("providers.webauthn",),
     "hiredis": ("broker.stores",),

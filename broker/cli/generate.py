@@ -43,7 +43,10 @@ def password_hash() -> None:
         password = sys.stdin.readline().rstrip("\r\n")
     if not password:
         raise click.ClickException("a password is not empty")
-    click.echo(generate.password_hash(password, secrets.token_bytes))
+    try:
+        click.echo(generate.password_hash(password, secrets.token_bytes))
+    except ValueError as error:
+        raise click.ClickException(str(error)) from error
 
 
 @command.command("mfa-seed")

@@ -2,15 +2,12 @@
 
 import base64
 
-from argon2 import PasswordHasher
-
 from broker.ids import LONG_TERM, Random, access_key_id, secret_access_key
+from providers.password import hash_password
 
 _SEED_BYTES = 40
 """64 base32 characters, as AWS's virtual devices have."""
 _SALT_BYTES = 16
-_HASHER = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
-"""OWASP's minimum for argon2id: 19 MiB, two passes, one lane."""
 
 
 def access_key(account: str, random: Random) -> tuple[str, str]:
@@ -24,5 +21,5 @@ def mfa_seed(random: Random) -> str:
 
 
 def password_hash(password: str, random: Random) -> str:
-    """The argon2id hash of a password, as `LoginProfile` takes it. Takes tens of milliseconds."""
-    return _HASHER.hash(password, salt=random(_SALT_BYTES))
+    """The argon2id hash of a password, as `LoginProfile` takes it. Raises as `hash_password`."""
+    return hash_password(password, random(_SALT_BYTES))

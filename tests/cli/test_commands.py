@@ -111,6 +111,11 @@ class TestGenerate:
         assert "correct horse" not in hashed.stdout + hashed.stderr
         assert run("generate", "password-hash", stdin="\n").returncode == 1
 
+    def test_no_hash_of_a_password_with_which_nobody_can_sign_in(self) -> None:
+        ended = run("generate", "password-hash", stdin="x" * 1025 + "\n")
+        assert (ended.returncode, ended.stdout) == (1, "")
+        assert ended.stderr == "Error: a password has 1 to 1024 bytes of UTF-8 and no null character\n"
+
 
 def test_wrong_usage() -> None:
     assert run("bogus").returncode == 2
