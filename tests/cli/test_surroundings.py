@@ -4,8 +4,8 @@ import os
 import signal
 import socket
 import subprocess
-import time
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -122,10 +122,16 @@ def test_a_number_out_of_its_range_is_wrong_usage(tmp_path: Path, flag: str) -> 
 def test_an_interrupted_command_ends_in_a_word() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         command = [str(SOJOURN), "whoami", "--endpoint", f"http://127.0.0.1:{listener.getsockname()[1]}"]
-        with subprocess.Popen(command, stderr=subprocess.PIPE, env=clean_environment() | KEYS) as waiting:
+        with subprocess.Popen(
+            command,
+            stderr=subprocess.PIPE,
+            env=clean_environment() | KEYS,
+            # Whoever runs the tests in the background of a script has it ignored.
+            preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
+        ) as waiting:
             connection, _ = listener.accept()
             with connection:
-                time.sleep(0.1)
+                assert connection.recv(1)
                 os.kill(waiting.pid, signal.SIGINT)
                 _, said = waiting.communicate(timeout=120)
     assert (waiting.returncode, said.strip()) == (1, b"Aborted!")

@@ -190,11 +190,18 @@ def test_refused_answers_are_failed_attempts(world: World, tmp_path: Path) -> No
     with running(gateway):
         here = replace(world, gateway=gateway)
         name, key = with_key(here)
-        for _ in range(5):
+        late = here.visitor()
+        page = enter(late, name)
+        right = key.get(options(page))
+
+        def judged() -> int:
             person = here.visitor()
             assert REFUSED in use(person, enter(person, name), key, flip=1).text
-        person = here.visitor()
-        assert REFUSED in use(person, enter(person, name), key).text
+            return sum(each.get("additionalEventData", {}).get("reason") == "key" for each in gateway.audit)
+
+        # The fifth that was judged has just begun a delay of some seconds.
+        until(lambda: judged() == 5)
+        assert REFUSED in answer(late, page, "/login/key", right).text
         assert last(here, "SecurityKeySignIn")["additionalEventData"]["reason"] == "delayed"
 
 
