@@ -296,7 +296,7 @@ class TestReload:
         return False
 
 
-SOON = 20.0
+SOON = 10.0
 """Seconds. What waits for a store until the operating system or the client gives up takes longer."""
 
 
