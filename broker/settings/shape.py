@@ -101,7 +101,7 @@ def _sentence(error: ErrorDetails, cause: object) -> str:
         return str(cause)
     expected = _EXPECTED.get(error["type"])
     if expected is None:
-        return _SHOULD.sub("must ", error["msg"])
+        return _SHOULD.sub("must ", error["msg"]).partition(" after validation")[0]
     if error["type"] == "string_type" and isinstance(error["input"], int | float):
         return f"{expected}; put it in quotes"
     return expected

@@ -107,7 +107,7 @@ CASES: dict[str, tuple[str, list[str]]] = {
     ),
     "password hash": (
         HEAD + "Users:\n  - UserName: a\n    LoginProfile:\n      PasswordHash: hunter22\n",
-        ["a.yaml:5: LoginProfile.PasswordHash: must match pattern"],
+        ["a.yaml:5: LoginProfile.PasswordHash: must be an argon2id hash; `sojourn generate password-hash` makes one"],
     ),
     "managed policy twice": (
         HEAD + f"ManagedPolicies:\n  - {{ManagedPolicyName: p, PolicyDocument: {DOCUMENT}}}\n"
@@ -140,6 +140,10 @@ CASES: dict[str, tuple[str, list[str]]] = {
     "a document in JSON text": (
         HEAD + "Roles:\n  - RoleName: r\n    AssumeRolePolicyDocument: |\n      {\n       'Version': 1}\n",
         ["a.yaml:4: AssumeRolePolicyDocument: policy (line 2): "],
+    ),
+    "a document that stands elsewhere": (
+        HEAD + "ManagedPolicies:\n  - ManagedPolicyName: p\n    PolicyDocument: ${file:secret-keys.json}\n",
+        ["a.yaml:4: PolicyDocument: nothing is put into policy documents, which have variables of their own"],
     ),
     "a document that is nothing": (
         HEAD + "Roles:\n  - RoleName: r\n    AssumeRolePolicyDocument: null\n",
@@ -184,7 +188,7 @@ CASES: dict[str, tuple[str, list[str]]] = {
     "AllowHttp off loopback": (HEAD + OIDC + "    AllowHttp: true\n", ["a.yaml:5: AllowHttp: is for an issuer on"]),
     "no client ids": (
         HEAD + "OIDCProviders:\n  - Url: https://idp.test\n    ClientIdList: []\n",
-        ["a.yaml:4: ClientIdList: "],
+        ["a.yaml:4: ClientIdList: must have at least 1 item"],
     ),
     "key set": (
         HEAD + OIDC + "    JwksFile: secret-keys.json\n",
