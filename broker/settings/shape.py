@@ -13,6 +13,8 @@ from broker.settings.faults import Fault
 from broker.settings.sources import Unresolved
 
 _PRINTABLE_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,31}")
+_PART = 3
+"""Characters of a part of a name that tell which name was meant."""
 _SHOULD = re.compile(r"^(Input|String|List|Tuple|Dictionary|Value) should ")
 _EXPECTED = {
     "bool_type": "must be true or false",
@@ -124,7 +126,10 @@ def _nearest(shape: type[BaseModel], location: Location) -> str | None:
     if known is None:
         return None
     names = {(field.alias or name).lower(): field.alias or name for name, field in known.model_fields.items()}
-    found = difflib.get_close_matches(str(location[-1]).lower(), names, n=1, cutoff=0.6)
+    key = str(location[-1]).lower()
+    found = difflib.get_close_matches(key, names, n=1, cutoff=0.6)
+    if not found and len(key) >= _PART:
+        found = [name for name in names if key in name]
     return names[found[0]] if found else None
 
 

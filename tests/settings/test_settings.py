@@ -195,6 +195,8 @@ saml:
 FAULTY: list[tuple[str, list[str]]] = [
     ("server:\n  prot: 1\n", ["2: server: unknown key prot; did you mean port?"]),
     ("serve:\n  port: 1\n", ["1: unknown key serve; did you mean server?"]),
+    ("keys:\n  rotat: 1h\n", ["2: keys: unknown key rotat; did you mean rotate_every?"]),
+    ("zzz: x\n", ["1: unknown key zzz"]),
     ("state: x\n", ["1: unknown key state; did you mean store?"]),
     ("server:\n\n  port: '80'\n", ["3: server.port: must be a whole number"]),
     ("server:\n  port: 80.0\n", ["2: server.port: must be a whole number"]),
