@@ -18,8 +18,8 @@ from tests.fakes.deployments import RedisCluster, raw, until
 from tests.fakes.redis import RedisServer
 from tests.stores.conftest import OpenStore
 from tests.stores.raw import command
-from tests.stores.test_faults import REFUSED_WITHIN, VERBS, recover, told
-from tests.stores.test_sentinel import UNCONFIRMED, slowest_until, until_one_is_enough
+from tests.stores.test_faults import REFUSED_WITHIN, VERBS, recover, slowest_until, told
+from tests.stores.test_sentinel import UNCONFIRMED, until_one_is_enough
 
 MINUTE = timedelta(minutes=1)
 
@@ -113,7 +113,7 @@ async def test_a_server_that_stands_still_fails_verbs_in_time(
     finally:
         whole.primaries[0].resume()
     await recover(warm)
-    await VERBS[verb](warm)
+    await slowest_until(lambda: VERBS[verb](warm))
 
 
 @pytest.mark.parametrize("broken", [0, 1, 2])

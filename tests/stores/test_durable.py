@@ -4,6 +4,7 @@ import asyncio
 import os
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from tests.fakes.deployments import until
 from tests.fakes.redis import RedisServer
 from tests.stores.conftest import OpenStore
 from tests.stores.raw import command
-from tests.stores.test_faults import REFUSED_WITHIN
+from tests.stores.test_faults import REFUSED_WITHIN, recover, slowest_until
 from tests.stores.test_sentinel import UNCONFIRMED
 
 
@@ -29,11 +30,17 @@ def replica(redis: RedisServer, tmp_path: Path) -> Iterator[RedisServer]:
         yield server
 
 
+@pytest.fixture
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Replicas are waited for as long as the test takes."""
+    monkeypatch.setattr("broker.stores.barrier._SECONDS", 60.0)
+
+
 async def test_durable_is_refused_while_no_replica_acknowledges(
     redis: RedisServer, replica: RedisServer, opened: OpenStore
 ) -> None:
     store = opened(redis.url)
-    await store.durable()
+    await slowest_until(store.durable)
     replica.pause()
     start = time.monotonic()
     with pytest.raises(StoreUnavailable, match=UNCONFIRMED):
@@ -41,14 +48,14 @@ async def test_durable_is_refused_while_no_replica_acknowledges(
     assert 1 < time.monotonic() - start < REFUSED_WITHIN
     replica.resume()
     until(redis.followed, "the replica does not follow")
-    await store.durable(fsync=False)
+    await slowest_until(partial(store.durable, fsync=False))
 
 
 async def test_callers_that_come_one_after_another_do_not_queue(
     redis: RedisServer, replica: RedisServer, opened: OpenStore
 ) -> None:
     store = opened(redis.url)
-    await store.ping()
+    await recover(store)
     replica.pause()
 
     async def late(delay: float) -> float:
@@ -66,6 +73,7 @@ async def test_callers_that_come_one_after_another_do_not_queue(
     assert connections < 40
 
 
+@pytest.mark.usefixtures("patience")
 async def test_a_cancelled_caller_does_not_end_the_wait_of_others(
     redis: RedisServer, replica: RedisServer, opened: OpenStore
 ) -> None:
@@ -81,12 +89,14 @@ async def test_a_cancelled_caller_does_not_end_the_wait_of_others(
     assert await asyncio.gather(*tasks[1:]) == [None] * 4
 
 
+@pytest.mark.usefixtures("patience")
 async def test_closing_the_store_ends_the_wait(redis: RedisServer, replica: RedisServer, opened: OpenStore) -> None:
     store = opened(redis.url)
-    await store.durable()
+    await slowest_until(store.durable)
     replica.pause()
     waiting = asyncio.ensure_future(store.durable())
-    await asyncio.sleep(0.05)
+    while command(redis.url, "INFO", "clients")["blocked_clients"] == 0:
+        await asyncio.sleep(0.01)
     await store.close()
     with pytest.raises(StoreUnavailable, match="closed"):
         await waiting

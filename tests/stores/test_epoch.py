@@ -14,7 +14,7 @@ from tests.fakes.deployments import until
 from tests.fakes.redis import RedisServer
 from tests.stores.conftest import OpenStore
 from tests.stores.raw import command
-from tests.stores.test_faults import recover, told
+from tests.stores.test_faults import recover, slowest_until, told
 
 SECOND, MINUTE, HOUR = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1)
 
@@ -103,7 +103,7 @@ async def test_a_failover_begins_an_epoch(redis: RedisServer, opened: OpenStore,
         assert followed.replicated
         assert not alone.replicated
         await primary.put("k", b"v")
-        await primary.durable()
+        await slowest_until(primary.durable)
         redis.kill()
         command(replica.url, "REPLICAOF", "NO", "ONE")
         promoted = opened(replica.url)

@@ -58,6 +58,24 @@ async def recover(store: Store) -> None:
             return
 
 
+async def slowest_until(answered: Callable[[], Awaitable[object]]) -> float:
+    """Tries until the store answers; the seconds that the slowest refusal took.
+
+    A fail-over takes some three seconds, and on a busy machine, where the first attempt comes to nothing, ten more.
+    """
+    slowest, end = 0.0, time.monotonic() + 60
+    while True:
+        start = time.monotonic()
+        try:
+            await answered()
+        except StoreUnavailable:
+            assert time.monotonic() < end
+            slowest = max(slowest, time.monotonic() - start)
+            await asyncio.sleep(0.01)
+        else:
+            return slowest
+
+
 async def told(asked: Callable[[], Awaitable[object]], reason: str) -> StoreUnavailable:
     """The refusal that gives this reason; where servers are busy, the first ones may be for want of an answer."""
     end = time.monotonic() + 30
@@ -73,8 +91,8 @@ async def told(asked: Callable[[], Awaitable[object]], reason: str) -> StoreUnav
 @pytest.mark.parametrize("verb", VERBS)
 async def test_a_stopped_server_fails_each_verb_in_time(verb: str, redis: RedisServer, opened: OpenStore) -> None:
     warm, cold = opened(redis.url), opened(redis.url)
-    await warm.ping()
-    await warm.durable()
+    await recover(warm)
+    await slowest_until(warm.durable)
     redis.pause()
     try:
         for store in (warm, cold):
@@ -86,7 +104,7 @@ async def test_a_stopped_server_fails_each_verb_in_time(verb: str, redis: RedisS
         redis.resume()
     await recover(warm)
     await recover(cold)
-    await VERBS[verb](warm)
+    await slowest_until(lambda: VERBS[verb](warm))
 
 
 async def test_while_the_server_stands_still_callers_fail_at_once(redis: RedisServer, opened: OpenStore) -> None:
@@ -259,15 +277,15 @@ async def test_a_slow_network_costs_one_round_trip_each(redis: RedisServer, open
         store = opened(redis.url.replace(str(redis.port), str(proxy.port)))
         await store.add("warm", b"", indexes=[_entry()])
         proxy.let_through.clear()
-        first = asyncio.ensure_future(store.get("k"))
-        second = asyncio.ensure_future(store.add("k", b"v", indexes=[_entry()]))
-        end = time.monotonic() + 10
-        while not command(redis.url, "EXISTS", "sojourn:k"):  # done, and no reply of the two has come
-            assert time.monotonic() < end
-            await asyncio.sleep(0.005)
+        ends = []
+        for key, indexes in (("first", []), ("second", [_entry()])):
+            ends.append(asyncio.ensure_future(store.add(key, b"v", indexes=indexes)))
+            end = time.monotonic() + 10
+            while not command(redis.url, "EXISTS", f"sojourn:{key}"):  # it is done, and no reply has come to anybody
+                assert time.monotonic() < end
+                await asyncio.sleep(0.005)
         proxy.let_through.set()
-        assert await first is None
-        assert await second is True
+        assert await asyncio.gather(*ends) == [True, True]
 
 
 async def test_after_close_every_verb_is_refused(redis: RedisServer, opened: OpenStore) -> None:

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import re
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from tests.fakes.deployments import SERVICE, Sentinel, SentinelTrio, raw, until
 from tests.fakes.redis import RedisServer
 from tests.stores.conftest import OpenStore
 from tests.stores.raw import command
-from tests.stores.test_faults import REFUSED_WITHIN, VERBS, recover, told
+from tests.stores.test_faults import REFUSED_WITHIN, VERBS, recover, slowest_until, told
 
 # The second text: a busy server says the first too late, for the store's patience ends soon after the server's.
 UNCONFIRMED = re.compile(r"fewer than \d replicas|no answer in time")
@@ -31,24 +31,6 @@ def trio(tmp_path: Path) -> Iterator[SentinelTrio]:
 async def durably(store: Store) -> None:
     """Until it is: replicas may be joining, Sentinels counting."""
     await slowest_until(store.durable)
-
-
-async def slowest_until(answered: Callable[[], Awaitable[None]]) -> float:
-    """Tries until the store answers; the seconds that the slowest refusal took.
-
-    A fail-over takes some three seconds, and on a busy machine, where the first attempt comes to nothing, ten more.
-    """
-    slowest, end = 0.0, time.monotonic() + 60
-    while True:
-        start = time.monotonic()
-        try:
-            await answered()
-        except StoreUnavailable:
-            assert time.monotonic() < end
-            slowest = max(slowest, time.monotonic() - start)
-            await asyncio.sleep(0.01)
-        else:
-            return slowest
 
 
 async def until_one_is_enough(store: Store, killed: float) -> None:

@@ -15,8 +15,7 @@ from tests.fakes.deployments import SERVICE, RedisCluster, SentinelTrio
 from tests.fakes.redis import RedisServer
 from tests.fakes.server import free_port
 from tests.stores.conftest import OpenStore
-from tests.stores.test_faults import recover, told
-from tests.stores.test_sentinel import slowest_until
+from tests.stores.test_faults import recover, slowest_until, told
 
 
 def self_signed(directory: Path, address: str) -> Path:
