@@ -1,6 +1,7 @@
 """Encryption, fail-over, time limits: slapd with certificates, stopped, hung and back again."""
 
 import asyncio
+import contextlib
 import socket
 import ssl
 import time
@@ -252,14 +253,12 @@ async def test_many_sign_ins_leave_the_event_loop_free(provider: MakeProvider, d
 
 async def test_an_answer_that_drips_ends_with_the_time(provider: MakeProvider, directory: Slapd) -> None:
     async def drip(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
+        with contextlib.closing(writer), contextlib.suppress(OSError):
             writer.write(b"\x30\x84\x00\xff\xff\xff")
             while True:
                 writer.write(b"\x02")
                 await writer.drain()
                 await asyncio.sleep(0.05)
-        except OSError:
-            writer.close()
 
     server = await asyncio.start_server(drip, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
