@@ -79,10 +79,10 @@ async def test_what_is_confirmed_beside_a_promotion_is_on_the_new_primary(
     store = opened(trio.url)
     await durably(store)
     start = store.moment()
-    promotion = asyncio.create_task(asyncio.to_thread(trio.fail_over))
+    promotion: asyncio.Task[None] | None = None
     confirmed: list[str] = []
-    refused, end = 0, time.monotonic() + 4
-    while time.monotonic() < end or not promotion.done() or store.moment() == start:
+    refused, end = 0, 0.0
+    while promotion is None or not promotion.done() or store.moment() == start or time.monotonic() < end:
         key, before = f"k{len(confirmed) + refused}", store.moment()
         try:
             await store.put(key, b"v")
@@ -91,6 +91,8 @@ async def test_what_is_confirmed_beside_a_promotion_is_on_the_new_primary(
             refused += 1
         else:
             confirmed.append(key)
+        if promotion is None and len(confirmed) >= 10:
+            promotion, end = asyncio.create_task(asyncio.to_thread(trio.fail_over)), time.monotonic() + 4
         await asyncio.sleep(0.002)
     await promotion
     await recover(store)
