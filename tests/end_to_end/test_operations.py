@@ -243,7 +243,7 @@ class TestReload:
         with running(Gateway(tmp_path, store=redis.url)) as gateway:
             for path in (tmp_path / "accounts").iterdir():
                 path.unlink()
-            self._until(lambda: "no account is described" in gateway.log)
+            until(lambda: "no account is described" in gateway.log)
 
     def test_a_faulty_file_is_reported_and_the_old_one_serves_on(self, tmp_path: Path, redis: RedisServer) -> None:
         write_configuration(tmp_path, ACCOUNTS)
