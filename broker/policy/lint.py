@@ -55,6 +55,12 @@ RULES: Final = (
         trust_checks.federated_unconditioned,
     ),
     Rule(
+        "own-unconditioned",
+        _WARNING,
+        "Everybody in the directory, or whoever has a certificate of the authority, may assume the role",
+        trust_checks.own_unconditioned,
+    ),
+    Rule(
         "federated-any-tenant",
         _ERROR,
         "The issuer serves every organisation and no condition picks one",

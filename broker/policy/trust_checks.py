@@ -70,6 +70,9 @@ TENANTS: Final[dict[str, dict[str, str]]] = {
 """Issuers that serve every organisation: the claims that tell one from another, and what a pattern must hold before its
 first wildcard to stay within one. Empty: no pattern does."""
 
+_OWN_PEOPLE: Final = {"ldap": "ldap:groups or ldap:username", "x509": "x509:subject/CN"}
+"""Providers that vouch for nobody else's people, and what tells those apart."""
+
 _OLD_GITHUB_SUBJECT = re.compile(r"repo:([^/:@]*)/([^:@]*)(:.*)?", re.DOTALL)
 
 
@@ -122,17 +125,28 @@ def _conditioned(statement: Statement) -> bool:
     return bool(claims - _NOT_WHO - {None})
 
 
+def _unconditioned(subject: Subject) -> Iterator[tuple[Statement, str, str]]:
+    """Statements that do not ask for whom or about whom a provider vouches, with each provider and its prefix."""
+    for statement in _allows(subject):
+        if not _conditioned(statement):
+            for value, prefix in _providers(statement):
+                yield statement, value, prefix
+
+
 def federated_unconditioned(subject: Subject) -> Found:
     """Whoever the provider vouches for, for whatever relying party, may assume the role."""
-    for statement in _allows(subject):
-        if _conditioned(statement):
-            continue
-        for value, prefix in _providers(statement):
-            wanted = {"saml": "saml:aud or saml:sub", "ldap": "ldap:groups or ldap:username", "x509": "x509:subject/CN"}
-            yield (
-                _at_principal(statement, value, "Federated"),
-                f"demand {wanted.get(prefix, f'{prefix}:aud and {prefix}:sub')}",
-            )
+    for statement, value, prefix in _unconditioned(subject):
+        if prefix not in _OWN_PEOPLE:
+            wanted = "saml:aud or saml:sub" if prefix == "saml" else f"{prefix}:aud and {prefix}:sub"
+            yield _at_principal(statement, value, "Federated"), f"demand {wanted}"
+
+
+def own_unconditioned(subject: Subject) -> Found:
+    """All people of a directory, or all machines of an authority, may assume the role."""
+    for statement, value, prefix in _unconditioned(subject):
+        if prefix in _OWN_PEOPLE:
+            wanted = _OWN_PEOPLE[prefix]
+            yield _at_principal(statement, value, "Federated"), f"demand {wanted} where not all of them should"
 
 
 def _tenant_conditions(statement: Statement, prefix: str) -> list[tuple[Condition, str]]:
