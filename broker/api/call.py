@@ -3,7 +3,8 @@
 import contextlib
 import logging
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass, field
+
+import msgspec
 
 from broker import ids, telemetry
 from broker.api.events import Event, identity_of
@@ -22,8 +23,7 @@ from broker.stores.contract import StoreUnavailable
 log = logging.getLogger(__name__)
 
 
-@dataclass(slots=True)
-class Call:
+class Call(msgspec.Struct):
     """`minted` holds sessions until their answer is on its way. `client_certificates`: as TLS carried them, DER.
 
     `error`: what the request failed with, if it did.
@@ -34,7 +34,7 @@ class Call:
     wire: Wire
     event: Event
     caller: Caller | None = None
-    minted: list[Session] = field(default_factory=list)
+    minted: list[Session] = msgspec.field(default_factory=list)
     client_certificates: Callable[[], tuple[bytes, ...]] = tuple
     error: BrokerError | None = None
 

@@ -1,9 +1,10 @@
 """Audit events in the shape of CloudTrail's records (AWS CloudTrail User Guide, "CloudTrail record contents")."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
+
+import msgspec
 
 from broker.audit import cleaned
 from broker.clock import iso8601
@@ -23,18 +24,17 @@ _NAMELESS = frozenset({"unknown_user", "malformed", "delayed"})
 _ENCODED_MESSAGE = " Encoded authorization failure message: "
 
 
-@dataclass(slots=True)
-class Event:
+class Event(msgspec.Struct):
     """What is learnt about a request on its way; becomes one record."""
 
     source: str
     name: str = "Unknown"
-    identity: Mapping[str, Any] = field(default_factory=lambda: {"type": "Unknown"})
+    identity: Mapping[str, Any] = msgspec.field(default_factory=lambda: {"type": "Unknown"})
     region: str | None = None
     parameters: Mapping[str, Any] | None = None
     response: Mapping[str, Any] | None = None
     account: str | None = None
-    additional: dict[str, Any] = field(default_factory=dict)
+    additional: dict[str, Any] = msgspec.field(default_factory=dict)
 
     def record(self, wire: Wire, at: datetime, event_id: str, error: BrokerError | None) -> dict[str, Any]:
         """The finished record; nothing that a caller wrote stands in it uncleaned, and no secret at all."""

@@ -3,9 +3,9 @@
 import asyncio
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
 
+import msgspec
 from aiohttp import web
 
 from broker.errors import RequestTooLarge, ServiceUnavailable, ValidationError
@@ -21,8 +21,7 @@ _SMALL_BODY = 65_536  # finds room always
 _MOST_ARRIVING = 64 << 20  # bytes of bodies that are incomplete; nobody who sends one has proved anything yet
 
 
-@dataclass(frozen=True, slots=True)
-class Received:
+class Received(msgspec.Struct, frozen=True):
     """The request's head and body, and its wire facts. `body_sha256`: lower-case hexadecimal."""
 
     http: HttpRequest

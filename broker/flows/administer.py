@@ -6,8 +6,10 @@ is revoked where one may not be.
 """
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
+
+from msgspec.structs import replace
 
 from broker import arn, ids
 from broker.arn import Arn

@@ -5,8 +5,9 @@ request implies), the role's limits, the session policies, the mint. Nothing tha
 somebody whom its trust policy does not admit.
 """
 
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+
+import msgspec
 
 from broker.arn import assumed_role
 from broker.directory.model import Role, Snapshot
@@ -23,12 +24,11 @@ from broker.sessions.model import Credentials, Grant, Session, SessionKind, merg
 CHAINING_LIMIT = timedelta(hours=1)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Assumed:
+class Assumed(msgspec.Struct, frozen=True, kw_only=True):
     """A role session with its credentials. `packed_policy_size`: percent, None where nothing was passed."""
 
     session: Session
-    credentials: Credentials = field(repr=False)
+    credentials: Credentials
     role: Role
     packed_policy_size: int | None
 

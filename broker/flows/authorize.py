@@ -1,7 +1,9 @@
 """A caller, an action, a resource: may it? Identity policies, boundary, session policies and organisation together."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+
+import msgspec
+from msgspec.structs import replace
 
 from broker.arn import owning_account
 from broker.directory.model import Snapshot
@@ -46,15 +48,14 @@ def authorize(
             )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Surroundings:
+class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
     """What a resource server knows beside action and resource: condition keys, the resource's policy and its account.
 
     No key may be one that describes the caller or the time: those are known here.
     """
 
-    single: Mapping[str, str] = field(default_factory=dict)
-    many: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    single: Mapping[str, str] = {}
+    many: Mapping[str, Sequence[str]] = {}
     resource_policy: Policy | None = None
     resource_account: str | None = None
 

@@ -1,8 +1,9 @@
 """The principal behind a signed request, with everything that its permissions and its condition keys come from."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
+
+import msgspec
 
 from broker.clock import iso8601
 from broker.directory.model import Role, Snapshot, User
@@ -11,8 +12,7 @@ from broker.policy import Policies, Policy, Principal, PrincipalKind
 from broker.sessions.model import Session, SessionKind, merged_tags
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wire:
+class Wire(msgspec.Struct, frozen=True, kw_only=True):
     """What is known of a request without believing it: where it came from and how."""
 
     source_ip: str
@@ -21,8 +21,7 @@ class Wire:
     request_id: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Caller:
+class Caller(msgspec.Struct, frozen=True, kw_only=True):
     """A verified principal. `session` is None for long-term keys; `policies` holds the identity's side only."""
 
     principal: Principal

@@ -1,9 +1,11 @@
 """Simulations of what is configured: the policies that users, groups and roles have, and what is known of roles."""
 
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
+
+from msgspec.structs import replace
 
 from broker.arn import Arn
 from broker.directory.model import Account, Group, ManagedPolicy, Role, Snapshot, User

@@ -1,8 +1,9 @@
 """Whoever asks for a role, as policies see them: a caller, or somebody for whom an identity provider vouches."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
+
+import msgspec
 
 from broker.arn import Arn
 from broker.directory.model import Snapshot
@@ -12,8 +13,7 @@ from broker.sessions.model import Session
 from providers.contract import Identity
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Requester:
+class Requester(msgspec.Struct, frozen=True, kw_only=True):
     """The principal with its policies and condition keys, and what a session of the role keeps of it."""
 
     principal: Principal
@@ -25,7 +25,7 @@ class Requester:
     groups: Sequence[str] = ()
     federated_provider: str | None = None
     federated_subject: str | None = None
-    carried: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    carried: Mapping[str, tuple[str, ...]] = {}
     session_until: datetime | None = None
 
     @classmethod

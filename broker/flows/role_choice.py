@@ -1,7 +1,8 @@
 """Which roles a person or machine may have, where the request names none."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from broker.directory.model import Role, Snapshot
 from broker.errors import ValidationError

@@ -7,8 +7,10 @@ resource policy may be a role's trust policy.
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final, TypeVar
+
+from msgspec.structs import replace
 
 from broker.arn import Arn, account_root, is_account_id, owning_account
 from broker.errors import InvalidInput

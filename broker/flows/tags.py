@@ -3,7 +3,8 @@
 import re
 import unicodedata
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from broker.errors import InvalidParameterValue
 from broker.sessions.model import Session, SessionKind, merged_tags
@@ -13,8 +14,7 @@ _RESERVED = "aws:"
 _PLAIN = re.compile(r"[A-Za-z0-9 _.:/=+\-@]*")
 
 
-@dataclass(frozen=True, slots=True)
-class SessionTags:
+class SessionTags(msgspec.Struct, frozen=True):
     """`requested`: passed now. `inherited`: transitive ones of the calling session. `transitive`: keys that go on."""
 
     requested: Mapping[str, str]

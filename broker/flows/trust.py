@@ -4,8 +4,10 @@ Nothing is minted here. A role that does not exist is refused like one that refu
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+
+import msgspec
+from msgspec.structs import replace
 
 from broker.arn import Arn
 from broker.directory.model import Role, Snapshot
@@ -31,8 +33,7 @@ NOBODY = admits_nobody("no such role")
 """Stands in for the trust policy of a role that does not exist, so that it is refused like one that refuses."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RoleRequest:
+class RoleRequest(msgspec.Struct, frozen=True, kw_only=True):
     """What is asked of a role. `action` is the STS action that must be allowed (`sts:AssumeRole`, ...).
 
     `at_most`: what the proof says; unlike `duration` it shortens the session without a word.
@@ -61,8 +62,7 @@ class RoleRequest:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class Asked(msgspec.Struct, frozen=True, kw_only=True):
     """A request for a role as the policies see it; `role` is None for one that does not exist."""
 
     requester: Requester

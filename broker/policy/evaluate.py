@@ -6,9 +6,11 @@ of statements or policies.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import StrEnum
 from typing import NamedTuple
+
+import msgspec
 
 from broker.arn import is_account_id
 from broker.policy.context import RequestContext, fold
@@ -16,8 +18,7 @@ from broker.policy.model import Effect, Kind, Matched, Policy, Statement
 from broker.policy.principals import Match, Principal, PrincipalKind, not_principal_match, principal_match
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(msgspec.Struct, frozen=True):
     """What is asked: may `principal` do `action` (`service:Name`) on `resource` (an ARN; `*` for none)?
 
     `resource_account` owns the resource; by default the account in its ARN, else the principal's.
@@ -30,8 +31,7 @@ class Request:
     resource_account: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Policies:
+class Policies(msgspec.Struct, frozen=True):
     """All policies that bear on a request.
 
     `identity`: of the user and its groups, or of the role. `session`: None where none was passed; else their union

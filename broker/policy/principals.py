@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from typing import Final
 
+import msgspec
+
 
 class PrincipalKind(StrEnum):
     """What a caller is."""
@@ -23,8 +25,7 @@ class PrincipalKind(StrEnum):
     ANONYMOUS = "anonymous"
 
 
-@dataclass(frozen=True, slots=True)
-class Principal:
+class Principal(msgspec.Struct, frozen=True):
     """A caller.
 
     `arn`: the user's ARN, the session's, the account root's, the identity provider's, or the service's name.

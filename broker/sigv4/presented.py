@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+import msgspec
+
 from broker.errors import IncompleteSignature, MissingAuthenticationToken, SignatureDoesNotMatch
 from broker.sigv4.encoding import check_escapes, decode_component
 
@@ -71,8 +73,7 @@ class HttpRequest:
         return found[0] if found else None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PresentedSignature:
+class PresentedSignature(msgspec.Struct, frozen=True, kw_only=True):
     """The parts of a signature as the caller wrote them. Unverified."""
 
     algorithm: str
@@ -82,13 +83,13 @@ class PresentedSignature:
     service: str
     terminator: str
     signed_headers: tuple[str, ...]
-    signature: str = field(repr=False)
+    signature: str
     amz_date: str
     """The request's date as the string to sign has it, `20150830T123600Z`."""
     date_text: str
     """The request's date as sent."""
     timestamp: datetime
-    session_token: str | None = field(repr=False)
+    session_token: str | None
     presigned: bool
     expires: int | None
     """Seconds from `timestamp`; None where the request does not say."""
@@ -99,6 +100,9 @@ class PresentedSignature:
     def scope(self) -> str:
         """`20150830/us-east-1/sts/aws4_request`."""
         return f"{self.date}/{self.region}/{self.service}/{self.terminator}"
+
+    def __repr__(self) -> str:
+        return f"PresentedSignature(access_key_id={self.access_key_id!r}, scope={self.scope!r}, …)"
 
 
 def present(request: HttpRequest) -> PresentedSignature:

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
+import msgspec
+
 
 class StoreUnavailable(Exception):
     """The store did not answer in time or cannot be written; nothing is known about the command's effect."""
@@ -22,8 +24,7 @@ class StoreMisconfigured(StoreUnavailable):
     """
 
 
-@dataclass(frozen=True, slots=True)
-class IndexEntry:
+class IndexEntry(msgspec.Struct, frozen=True):
     """`member` filed under `index`, ordered by `score` (seconds since the epoch), dropped after `expires_at`."""
 
     index: str

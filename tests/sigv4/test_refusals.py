@@ -1,9 +1,9 @@
 """What is refused before any key is looked up, in AWS's order and words."""
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from msgspec.structs import replace
 
 from broker.errors import (
     BrokerError,

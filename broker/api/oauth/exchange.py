@@ -6,9 +6,11 @@ is AssumeRole, `saml2` AssumeRoleWithSAML.
 
 import re
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
+
+from msgspec.structs import replace
 
 from broker.api import params
 from broker.api.call import Call
