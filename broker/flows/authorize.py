@@ -63,7 +63,7 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
 class Judge:
     """Decides what a verified caller may do at a resource server; what many questions share is put together once."""
 
-    __slots__ = ("_caller", "_contexts", "_keys", "_snapshot", "_surroundings")
+    __slots__ = ("_caller", "_contexts", "_known", "_snapshot", "_surroundings")
 
     def __init__(self, services: Services, snapshot: Snapshot, caller: Caller, surroundings: Surroundings) -> None:
         """Raises ValueError where a key of the surroundings describes the caller or the time, or is given twice."""
@@ -78,7 +78,7 @@ class Judge:
         self._snapshot = snapshot
         self._caller = caller
         self._surroundings = surroundings
-        self._keys = ({**ours, **surroundings.single}, {**many, **surroundings.many})
+        self._known = known
         self._contexts: dict[str, RequestContext] = {}
 
     def decide(self, action: str, resource: str) -> Decision:
@@ -90,8 +90,7 @@ class Judge:
         account = around.resource_account or owning_account(resource) or caller.principal.account
         context = self._contexts.get(account)
         if context is None:
-            single, many = self._keys
-            context = RequestContext({**single, "aws:ResourceAccount": account}, many)
+            context = self._known.with_values({**around.single, "aws:ResourceAccount": account}, around.many)
             self._contexts[account] = context
         asked = Request(caller.principal, action, resource, context, account)
         policies = replace(

@@ -53,8 +53,14 @@ class Requester(msgspec.Struct, frozen=True, kw_only=True):
 
         `code_verified`: whether a second factor was verified here; None where that is the provider's business.
         """
-        single = {key: values[0] for key, values in identity.attributes.items() if _is_single(identity, key)}
-        many = {key: values for key, values in identity.attributes.items() if not _is_single(identity, key)}
+        single: dict[str, str] = {}
+        many: dict[str, Sequence[str]] = {}
+        for key, values in identity.attributes.items():
+            if len(values) == 1 and key not in identity.multivalued:
+                single[key] = values[0]
+            else:
+                many[key] = values
+        # Last: what the gateway knows by itself stands over what a provider says.
         single["aws:FederatedProvider"] = provider_arn
         many["sojourn:AuthenticationMethods"] = tuple(sorted(identity.methods))
         return cls(
@@ -83,7 +89,3 @@ def mfa_keys(*, verified: bool | None) -> dict[str, str]:
     if verified:
         return {"aws:MultiFactorAuthPresent": "true", "aws:MultiFactorAuthAge": "0"}
     return {"aws:MultiFactorAuthPresent": "false"}
-
-
-def _is_single(identity: Identity, key: str) -> bool:
-    return key not in identity.multivalued and len(identity.attributes[key]) == 1

@@ -15,7 +15,6 @@ import contextlib
 import hashlib
 import hmac
 import logging
-import operator
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from datetime import timedelta
 
@@ -48,7 +47,6 @@ Position = tuple[float, str]
 
 log = logging.getLogger(__name__)
 
-_grant_fields = operator.attrgetter(*Grant.__struct_fields__)
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Session).decode
 
@@ -92,7 +90,7 @@ class Sessions:
             key_id = access_key_id(TEMPORARY, grant.account, self._random)
             session_token = token.sign(grant, key_id, principal_tags, issuer=self._issuer, keyring=self._keyring)
             session = Session(
-                **dict(zip(Grant.__struct_fields__, _grant_fields(grant), strict=True)),
+                **msgspec.structs.asdict(grant),
                 access_key_id=key_id,
                 master_id=master_id,
                 nonce=self._random(_NONCE_BYTES),
