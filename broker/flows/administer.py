@@ -9,8 +9,6 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from msgspec.structs import replace
-
 from broker import arn, ids
 from broker.arn import Arn
 from broker.directory.model import Snapshot
@@ -229,7 +227,7 @@ class _Gate:
         now = services.now()
         single, many = caller_keys(caller, now)
         self._context = RequestContext({**request_keys(wire, now), **single}, many)
-        self._policies = replace(caller.policies, rcps=resource_control_policies(snapshot, self._account))
+        self._policies = caller.policies._replace(rcps=resource_control_policies(snapshot, self._account))
         self._decided: dict[str, bool] = {}
         self.accounts = sorted(snapshot.accounts) if self._everywhere else [self._account]
 

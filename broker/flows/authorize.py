@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 
 import msgspec
-from msgspec.structs import replace
 
 from broker.arn import owning_account
 from broker.directory.model import Snapshot
@@ -37,7 +36,7 @@ def authorize(
     context = RequestContext(
         {**request_keys(wire, now), **(single or {}), **callers_single}, {**(many or {}), **callers_many}
     )
-    policies = replace(caller.policies, resource=trust, rcps=resource_control_policies(snapshot, account))
+    policies = caller.policies._replace(resource=trust, rcps=resource_control_policies(snapshot, account))
     for resource in resources:
         asked = Request(caller.principal, action, resource, context, account)
         if not decide(asked, policies).allowed:
@@ -93,8 +92,7 @@ class Judge:
             context = self._known.with_values({**around.single, "aws:ResourceAccount": account}, around.many)
             self._contexts[account] = context
         asked = Request(caller.principal, action, resource, context, account)
-        policies = replace(
-            caller.policies,
+        policies = caller.policies._replace(
             resource=around.resource_policy,
             rcps=resource_control_policies(self._snapshot, account),
         )

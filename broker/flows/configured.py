@@ -5,8 +5,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
-from msgspec.structs import replace
-
 from broker.arn import Arn
 from broker.directory.model import Account, Group, ManagedPolicy, Role, Snapshot, User
 from broker.errors import InvalidInput, NoSuchEntity
@@ -150,9 +148,9 @@ def _standing_in(entity: Source, named: Principal) -> tuple[Principal, Mapping[s
         return own, entity.keys
     if named.kind is PrincipalKind.ASSUMED_ROLE and named.arn.rpartition("/")[0] == own.arn.rpartition("/")[0]:
         user_id = f"{own.unique_id}:{Arn.parse(named.arn).name}"
-        return replace(own, arn=named.arn), {**entity.keys, "aws:userid": user_id}
+        return own._replace(arn=named.arn), {**entity.keys, "aws:userid": user_id}
     if named.kind is PrincipalKind.FEDERATED_USER:
-        return replace(named, parent=own.arn), {}
+        return named._replace(parent=own.arn), {}
     return named, {}
 
 
@@ -199,7 +197,7 @@ def _of_role(role: Role, principal: Principal) -> Source:
         del keys["aws:userid"]
     keys.update((f"aws:PrincipalTag/{key}", value) for key, value in role.tags.items())
     return Source(
-        principal=replace(principal, parent=role.arn, unique_id=role.unique_id),
+        principal=principal._replace(parent=role.arn, unique_id=role.unique_id),
         attached=tuple(_attached("role", role)),
         boundary=role.boundary,
         boundary_arn=role.boundary_arn,

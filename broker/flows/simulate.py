@@ -10,8 +10,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
-from msgspec.structs import replace
-
 from broker.arn import Arn, account_root, is_account_id, owning_account
 from broker.errors import InvalidInput
 from broker.flows.named_principal import UNKNOWN, named_principal, read_arn
@@ -122,7 +120,7 @@ class Simulation:
         policies, context = self.policies, self.context
         if self.at is not None:
             found = self.at(action, resource, account)
-            policies = replace(policies, resource=policies.resource or found.policy, rcps=(*policies.rcps, *found.rcps))
+            policies = policies._replace(resource=policies.resource or found.policy, rcps=(*policies.rcps, *found.rcps))
             context = context.with_values({key: text for key, text in found.keys.items() if key not in context})
         return Request(self.principal, action, resource, context, account), policies
 

@@ -10,15 +10,13 @@ from dataclasses import replace
 from enum import StrEnum
 from typing import NamedTuple
 
-import msgspec
-
 from broker.arn import is_account_id
 from broker.policy.context import RequestContext, fold
 from broker.policy.model import Effect, Kind, Matched, Policy, Statement
 from broker.policy.principals import Match, Principal, PrincipalKind, not_principal_match, principal_match
 
 
-class Request(msgspec.Struct, frozen=True):
+class Request(NamedTuple):
     """What is asked: may `principal` do `action` (`service:Name`) on `resource` (an ARN; `*` for none)?
 
     `resource_account` owns the resource; by default the account in its ARN, else the principal's.
@@ -31,7 +29,7 @@ class Request(msgspec.Struct, frozen=True):
     resource_account: str | None = None
 
 
-class Policies(msgspec.Struct, frozen=True):
+class Policies(NamedTuple):
     """All policies that bear on a request.
 
     `identity`: of the user and its groups, or of the role. `session`: None where none was passed; else their union

@@ -8,9 +8,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
-from typing import Final
-
-import msgspec
+from typing import Final, NamedTuple
 
 
 class PrincipalKind(StrEnum):
@@ -25,7 +23,7 @@ class PrincipalKind(StrEnum):
     ANONYMOUS = "anonymous"
 
 
-class Principal(msgspec.Struct, frozen=True):
+class Principal(NamedTuple):
     """A caller.
 
     `arn`: the user's ARN, the session's, the account root's, the identity provider's, or the service's name.

@@ -7,7 +7,6 @@ from typing import Any
 
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from msgspec.structs import replace
 
 from broker.policy import (
     Kind,
@@ -156,21 +155,21 @@ def deny_of(kind: Kind) -> Policy:
 @given(REQUESTS, POLICIES)
 def test_an_explicit_deny_anywhere_wins(request: Request, policies: Policies) -> None:
     assume(request.action.lower() != "odd")
-    request = replace(request, action="sts:AssumeRole")
+    request = request._replace(action="sts:AssumeRole")
     everywhere = [
-        replace(policies, rcps=[*policies.rcps, deny_of(Kind.RCP)]),
-        replace(policies, resource=deny_of(Kind.RESOURCE)),
-        replace(policies, resource=deny_of(Kind.TRUST)),
+        policies._replace(rcps=[*policies.rcps, deny_of(Kind.RCP)]),
+        policies._replace(resource=deny_of(Kind.RESOURCE)),
+        policies._replace(resource=deny_of(Kind.TRUST)),
     ]
     if request.principal.account and request.principal.kind is not PrincipalKind.PROVIDER:
         everywhere += [
-            replace(policies, session=[*(policies.session or ()), deny_of(Kind.SESSION)]),
-            replace(policies, scps=[*policies.scps, [deny_of(Kind.SCP)]]),
+            policies._replace(session=[*(policies.session or ()), deny_of(Kind.SESSION)]),
+            policies._replace(scps=[*policies.scps, [deny_of(Kind.SCP)]]),
         ]
         if request.principal.kind is not PrincipalKind.ROOT:
             everywhere += [
-                replace(policies, identity=[*policies.identity, deny_of(Kind.IDENTITY)]),
-                replace(policies, boundary=deny_of(Kind.BOUNDARY)),
+                policies._replace(identity=[*policies.identity, deny_of(Kind.IDENTITY)]),
+                policies._replace(boundary=deny_of(Kind.BOUNDARY)),
             ]
     for denied in everywhere:
         assert decide(request, denied).verdict is Verdict.EXPLICIT_DENY
@@ -179,15 +178,15 @@ def test_an_explicit_deny_anywhere_wins(request: Request, policies: Policies) ->
 @patient
 @given(REQUESTS, POLICIES, documents(Kind.BOUNDARY))
 def test_a_boundary_never_widens(request: Request, policies: Policies, boundary: Policy) -> None:
-    if decide(request, replace(policies, boundary=boundary)).allowed:
-        assert decide(request, replace(policies, boundary=None)).allowed
+    if decide(request, policies._replace(boundary=boundary)).allowed:
+        assert decide(request, policies._replace(boundary=None)).allowed
 
 
 @patient
 @given(REQUESTS, POLICIES, layers(Kind.SESSION))
 def test_session_policies_never_widen(request: Request, policies: Policies, session: list[Policy]) -> None:
-    if decide(request, replace(policies, session=session)).allowed:
-        assert decide(request, replace(policies, session=None)).allowed
+    if decide(request, policies._replace(session=session)).allowed:
+        assert decide(request, policies._replace(session=None)).allowed
 
 
 @patient
@@ -195,14 +194,14 @@ def test_session_policies_never_widen(request: Request, policies: Policies, sess
 def test_a_level_of_service_control_policies_never_widens(
     request: Request, policies: Policies, level: list[Policy]
 ) -> None:
-    if decide(request, replace(policies, scps=[*policies.scps, level])).allowed:
+    if decide(request, policies._replace(scps=[*policies.scps, level])).allowed:
         assert decide(request, policies).allowed
 
 
 @patient
 @given(REQUESTS, POLICIES, documents(Kind.RCP))
 def test_a_resource_control_policy_never_widens(request: Request, policies: Policies, rcp: Policy) -> None:
-    if decide(request, replace(policies, rcps=[*policies.rcps, rcp])).allowed:
+    if decide(request, policies._replace(rcps=[*policies.rcps, rcp])).allowed:
         assert decide(request, policies).allowed
 
 
@@ -272,4 +271,4 @@ def test_a_second_decision_is_the_same(request: Request, policies: Policies) -> 
     )
     first = decide(request, policies)
     assert decide(request, policies).verdict is first.verdict
-    assert decide(replace(request, context=fresh), policies).verdict is first.verdict
+    assert decide(request._replace(context=fresh), policies).verdict is first.verdict
