@@ -3,7 +3,7 @@
 import importlib
 import sys
 
-BENCHMARKS = ("sts", "oidc", "authorize", "middleware", "logins", "stages", "policy")
+BENCHMARKS = ("sts", "oidc", "authorize", "middleware", "logins", "sessions", "stages", "policy")
 ON_REQUEST = ("failover",)
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
 from typing import Self
 
+from tests.fakes import child
 from tests.waiting import WITHIN
 
 _PORTS, _SHARE = range(12_000, 32_000), 200
@@ -38,10 +39,7 @@ class Server:
 
         Returns when the last thread has stopped: until then others may answer.
         """
-        self._signal(signal.SIGSTOP)
-        stopped = os.waitid(os.P_PID, self.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
-        assert stopped is not None
-        assert stopped.si_code == os.CLD_STOPPED, "it ended"
+        child.pause(self.pid)
 
     def resume(self) -> None:
         """SIGCONT after `pause`."""
