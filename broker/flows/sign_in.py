@@ -44,12 +44,6 @@ def ldap_provider(snapshot: Snapshot, provider_arn: str | None, role_arn: str | 
     return configured[0]
 
 
-def _named_by_role(snapshot: Snapshot, role_arn: str) -> LdapProvider | None:
-    """The directory that the role's trust policy names, where it names one only."""
-    named = trusted_providers(snapshot, role_arn, "ldap-provider")
-    return snapshot.ldap_provider(*named) if len(named) == 1 else None
-
-
 @dataclass(frozen=True, slots=True)
 class Door:
     """Who checks a password: a directory of the account, or without one the account, whose users have passwords."""
@@ -85,14 +79,15 @@ def doors(snapshot: Snapshot) -> Sequence[Door]:
 def door(snapshot: Snapshot, named: str | None, role_arn: str | None) -> Door:
     """The one that a password may go to: the named one, by ARN or account id, the role's, or the only one there is.
 
+    The role's is the directory that its trust policy names; a role that names none is for users with passwords of ours.
     Raises `ValidationError` where there is no telling which.
     """
     known = doors(snapshot)
     if named is not None:
         known = [each for each in known if each.id == named]
     elif len(known) > 1 and role_arn is not None:
-        found = _named_by_role(snapshot, role_arn)
-        known = [each for each in known if found is not None and each.id == found.arn]
+        directories = trusted_providers(snapshot, role_arn, "ldap-provider")
+        known = [each for each in known if (each.id in directories if directories else each.directory is None)]
     if len(known) != 1:
         raise ValidationError("Choose where you sign in.")
     return known[0]

@@ -100,6 +100,11 @@ def test_where_one_role_is_wanted_there_is_no_choice(gateway: Gateway, person: P
     assert whoami(gateway, page).endswith("engineers/alice")
     refused = enter(person, "bob", RIGHT, role=arn("engineers"))
     assert (refused.status, "Not authorized" in refused.text) == (403, True)
+    # A role that trusts no directory is for users with passwords of ours.
+    page = person.follow(enter(person, "person", OWN, at="", role=arn("no-provider")))
+    assert whoami(gateway, page).endswith("no-provider/person")
+    refused = enter(person, "alice", RIGHT, at="", role=arn("no-provider"))
+    assert (refused.status, REFUSED in refused.text) == (403, True)
 
 
 @pytest.mark.parametrize(
