@@ -7,6 +7,7 @@ event loop; every request waits until its own line is written, and fails where i
 import asyncio
 import contextlib
 import fcntl
+import logging
 import os
 import stat
 import sys
@@ -26,6 +27,8 @@ WRITE_WITHIN = 1.5
 _WAITING_AT_MOST = 10_000
 
 _encode = msgspec.json.Encoder().encode
+
+log = logging.getLogger(__name__)
 
 
 class AuditUnavailable(Exception):
@@ -72,6 +75,15 @@ class Trail:
             self._flushing = True
             loop.call_soon(self._flush, loop)
         await written
+
+    async def recorded(self, event: Mapping[str, Any]) -> bool:
+        """Whether the event's line is written; why it is not is told in the log."""
+        try:
+            await self.write(event)
+        except AuditUnavailable as outage:
+            log.error("audit: %s (%s)", outage, outage.__cause__)
+            return False
+        return True
 
     @property
     def busy(self) -> bool:

@@ -9,7 +9,7 @@ import msgspec
 from broker import ids, telemetry
 from broker.api.events import Event, identity_of
 from broker.api.received import Received
-from broker.audit import AuditUnavailable, Trail, cleaned
+from broker.audit import Trail, cleaned
 from broker.directory.model import Snapshot
 from broker.errors import BrokerError, InternalFailure, ServiceUnavailable, ValidationError
 from broker.flows.caller import Caller, Wire
@@ -94,10 +94,7 @@ class Call(msgspec.Struct):
         error = self.error
         event_id = ids.request_id(random)
         record = self.event.record(self.wire, self.services.now(), event_id, error)
-        try:
-            await trail.write(record)
-        except AuditUnavailable as outage:
-            log.error("audit: %s (%s)", outage, outage.__cause__)
+        if not await trail.recorded(record):
             error = ServiceUnavailable("The request could not be put on record; no credentials were issued. Try again.")
         if error is not None:
             for session in self.minted:

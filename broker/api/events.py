@@ -10,6 +10,7 @@ from broker.audit import cleaned
 from broker.clock import iso8601
 from broker.errors import BrokerError
 from broker.flows.caller import Caller, Wire
+from broker.flows.denials import sentence_of
 from broker.policy import PrincipalKind
 from broker.sessions.model import SessionKind
 from providers.contract import Identity
@@ -21,7 +22,6 @@ _TYPES = {
     PrincipalKind.FEDERATED_USER: "FederatedUser",
 }
 _NAMELESS = frozenset({"unknown_user", "malformed", "delayed"})
-_ENCODED_MESSAGE = " Encoded authorization failure message: "
 
 
 class Event(msgspec.Struct):
@@ -58,7 +58,7 @@ class Event(msgspec.Struct):
         }
         if error is not None:
             record["errorCode"] = error.code
-            record["errorMessage"] = cleaned(error.message.partition(_ENCODED_MESSAGE)[0])
+            record["errorMessage"] = cleaned(sentence_of(error))
             if error.detail is not None:
                 self.additional.update(_all_cleaned(error.detail))
         if self.additional:

@@ -20,7 +20,6 @@ STS = "https://sts.amazonaws.com/doc/2011-06-15/"
 IAM = "https://iam.amazonaws.com/doc/2010-05-08/"
 AWS_FAULT = "http://webservices.amazon.com/AWSFault/2005-15-09"
 
-XML_TYPE = "text/xml"
 JSON_TYPE = "application/json"
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")

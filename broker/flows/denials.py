@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from broker.clock import Now
-from broker.errors import AccessDenied, InvalidAuthorizationMessage
+from broker.errors import AccessDenied, BrokerError, InvalidAuthorizationMessage
 from broker.policy import Effect, Explanation, Policies, Request, because, explain
 from broker.sealing import MasterKeys, SealBroken
 
@@ -31,7 +31,13 @@ _BLOCK = 1024
 """Bytes. A message is as long as the next whole block, so that its length does not tell a role from one that is not."""
 _OF_BOTH = frozenset({"decision", "because", "gates", "lacking", "missingContext"})
 """What the explanation says of all policies together."""
+_BEHIND = " Encoded authorization failure message: "
 _OWNERS_KEYS = ("aws:resourcetag/", "iam:resourcetag/")
+
+
+def sentence_of(error: BrokerError) -> str:
+    """What a refusal says to people: without the encoded message."""
+    return error.message.partition(_BEHIND)[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +52,7 @@ class Denials:
         explanation = explain(request, policies)
         message = self._encode(request, explanation, note)
         detail = {"authorization": _for_audit(explanation)} | ({"note": note} if note is not None else {})
-        return AccessDenied(f"{sentence} Encoded authorization failure message: {message}", detail=detail)
+        return AccessDenied(f"{sentence}{_BEHIND}{message}", detail=detail)
 
     def decode(self, message: str, *, account: str) -> str:
         """The decoded message as JSON text. Raises `InvalidAuthorizationMessage`."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from broker import ids
-from broker.audit import AuditUnavailable, Trail, cleaned, service_event
+from broker.audit import Trail, cleaned, service_event
 from broker.directory.model import LdapProvider
 from broker.flows.federate import Person
 from broker.flows.services import Services
@@ -105,10 +105,7 @@ class Recheck:
                 "reason": reason,
             },
         )
-        try:
-            await self.trail.write(event)
-        except AuditUnavailable as outage:
-            log.error("audit: %s (%s)", outage, outage.__cause__)
+        await self.trail.recorded(event)
 
 
 def _lost(session: Session, person: Person | None) -> str | None:

@@ -22,7 +22,7 @@ from datetime import timedelta
 import msgspec
 
 from broker import ids, telemetry
-from broker.audit import AuditUnavailable, Trail, service_event
+from broker.audit import Trail, service_event
 from broker.clock import Now
 from broker.ids import Random
 from broker.sealing import MasterKeys, SealBroken, SealedRecords
@@ -176,10 +176,7 @@ class Resealing:
         details = {"masterKey": self.masters.current_id, "sealedAnew": left}
         log.info("sealed anew under master key %s: %s", self.masters.current_id, left)
         event = service_event("ResealValues", at=self.now(), event_id=ids.request_id(self.random), details=details)
-        try:
-            await self.trail.write(event)
-        except AuditUnavailable as outage:
-            log.error("audit: %s (%s)", outage, outage.__cause__)
+        await self.trail.recorded(event)
 
     async def _tell(self, survey: Survey | None) -> None:
         """In the metrics, and where it is a problem."""

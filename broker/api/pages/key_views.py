@@ -5,9 +5,10 @@ from typing import Final
 
 from broker.api.pages.html import Attributes, Content, Markup, element
 from broker.api.pages.layout import Page
-from broker.api.pages.views import field, hidden, sentence
+from broker.api.pages.views import field, hidden
 from broker.directory.security_keys import SecurityKey
 from broker.errors import BrokerError
+from broker.flows.denials import sentence_of
 from broker.flows.security_keys import Managed
 
 NAME: Final = r"[\w+=,.@-]+"
@@ -43,7 +44,7 @@ def _page(title: str, name: str, *content: Content) -> Page:
 
 def _another(options: str | BrokerError, ticket: str, action: str) -> Markup:
     if isinstance(options, BrokerError):
-        return element("section", {"aria-label": "Add a key"}, element("p", None, sentence(options)))
+        return element("section", {"aria-label": "Add a key"}, element("p", None, sentence_of(options)))
     name = field(
         "name",
         "Name of the key",

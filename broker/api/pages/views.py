@@ -11,6 +11,7 @@ from broker.clock import iso8601
 from broker.directory.model import Role
 from broker.errors import BrokerError, ServiceUnavailable
 from broker.flows.assume import Assumed
+from broker.flows.denials import sentence_of
 from broker.flows.login import Terminal
 
 _TITLES = {
@@ -31,15 +32,10 @@ def failure(error: BrokerError, request_id: str) -> Page:
         headers=retry,
         content=[
             element("h1", {"class": "bad"}, _TITLES.get(error.status, "Something went wrong")),
-            element("p", None, sentence(error)),
+            element("p", None, sentence_of(error)),
             _facts({"Code": error.code, "Request": request_id}),
         ],
     )
-
-
-def sentence(error: BrokerError) -> str:
-    """What a refusal says to people."""
-    return error.message.partition(" Encoded authorization failure message: ")[0]
 
 
 def sign_in(
