@@ -51,14 +51,14 @@ def gateways(deployment: SentinelTrio | RedisCluster, tmp_path: Path) -> Iterato
 
 
 def patient(gateway: Gateway) -> Any:
-    """alice's client, which retries as SDKs do."""
+    """alice's client, which retries as SDKs do, but more often: pauses are drawn by chance, and may all be short."""
     return boto3.client(
         "sts",
         endpoint_url=gateway.url,
         region_name="us-east-1",
         aws_access_key_id=ALICE["AccessKeyId"],
         aws_secret_access_key=ALICE["SecretAccessKey"],
-        config=Config(retries={"mode": "standard", "total_max_attempts": 10}, connect_timeout=60, read_timeout=60),
+        config=Config(retries={"mode": "standard", "total_max_attempts": 30}, connect_timeout=60, read_timeout=60),
     )
 
 
