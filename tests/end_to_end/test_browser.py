@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from selenium import webdriver
+from selenium.common.exceptions import WebDriverException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
@@ -104,7 +105,12 @@ def wait_for(browser: webdriver.Chrome, title: str, *, after: WebElement | None 
         whole = driver.execute_script("return document.readyState") == "complete"
         return bool(whole and driver.title.startswith(title))
 
-    WebDriverWait(browser, WITHIN).until(came, f"{title!r} did not come")
+    patience(browser).until(came, f"{title!r} did not come")
+
+
+def patience(browser: webdriver.Chrome) -> WebDriverWait[webdriver.Chrome]:
+    """Waits, also between two pages, when the driver may ask about one that is just going."""
+    return WebDriverWait(browser, WITHIN, ignored_exceptions=[WebDriverException])
 
 
 def block(browser: webdriver.Chrome, name: str) -> str:
@@ -204,7 +210,7 @@ def test_sign_in_that_begins_here(world: World, browser: webdriver.Chrome) -> No
         {"origin": world.own, "permissions": ["clipboardReadWrite", "clipboardSanitizedWrite"]},
     )
     copy.click()
-    WebDriverWait(browser, WITHIN).until(lambda _: copy.text == "Copied")
+    patience(browser).until(lambda _: copy.text == "Copied")
     copied = browser.execute_async_script("navigator.clipboard.readText().then(arguments[0], () => arguments[0](null))")
     assert copied in (None, block(browser, "environment"))
     secret = process["SecretAccessKey"]

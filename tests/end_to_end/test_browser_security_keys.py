@@ -9,12 +9,10 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.common.virtual_authenticator import VirtualAuthenticatorOptions
 from selenium.webdriver.support.select import Select
-from selenium.webdriver.support.wait import WebDriverWait
 
 from tests.end_to_end.key_world import OWN, World, key_world
-from tests.end_to_end.test_browser import assert_accessible, block, browser, choose, look, wait_for
+from tests.end_to_end.test_browser import assert_accessible, block, browser, choose, look, patience, wait_for
 from tests.end_to_end.world import DEV
-from tests.waiting import WITHIN
 
 __all__ = ["browser"]
 
@@ -53,7 +51,8 @@ def test_register_sign_in_role_credentials(world: World, browser: webdriver.Chro
     wait_for(browser, "Sign in")
     look(browser, f"key-sign-in-{scheme}")
     browser.find_element(By.LINK_TEXT, "Add or remove a security key").click()
-    WebDriverWait(browser, WITHIN).until(lambda driver: "next=keys" in driver.current_url)
+    patience(browser).until(lambda driver: "next=keys" in driver.current_url)
+    wait_for(browser, "Sign in")
     sign_in(browser, name)
 
     wait_for(browser, "Your security keys")
@@ -96,11 +95,11 @@ def test_keys_are_told_apart_and_removed(world: World, browser: webdriver.Chrome
     browser.remove_virtual_authenticator()
     plug_in(browser)
     type_in(browser, "name", "x" * 64, Keys.ENTER)
-    WebDriverWait(browser, WITHIN).until(lambda driver: len(driver.find_elements(By.CSS_SELECTOR, ".keys li")) == 2)
+    patience(browser).until(lambda driver: len(driver.find_elements(By.CSS_SELECTOR, ".keys li")) == 2)
     wait_for(browser, "Your security keys")
     look(browser, "keys-two")
     browser.find_element(By.CSS_SELECTOR, "button[aria-label='Remove first']").click()
-    WebDriverWait(browser, WITHIN).until(lambda driver: len(driver.find_elements(By.CSS_SELECTOR, ".keys li")) == 1)
+    patience(browser).until(lambda driver: len(driver.find_elements(By.CSS_SELECTOR, ".keys li")) == 1)
     wait_for(browser, "Your security keys")
     browser.find_element(By.XPATH, "//button[.='Continue to the roles']").click()
     wait_for(browser, "Choose a role")
@@ -180,4 +179,4 @@ def press(browser: webdriver.Chrome) -> None:
 def told(browser: webdriver.Chrome, text: str) -> None:
     """Wait for what the page says about the key."""
     status = browser.find_element(By.CSS_SELECTOR, "form[data-ceremony] [role=status]")
-    WebDriverWait(browser, WITHIN).until(lambda _: status.text == text, f"{text!r} was not said: {status.text!r}")
+    patience(browser).until(lambda _: status.text == text, f"{text!r} was not said: {status.text!r}")
