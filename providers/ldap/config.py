@@ -38,7 +38,8 @@ class LdapConfig:
     `{username}` and `{dn}` in the filters are replaced by escaped values. `group_search_base` None: the groups are
     those that the user's `memberOf` names. `group_name_attribute`: `dn` for the groups' distinguished names.
     `session_tags`: tag key to attribute. `timeout`: of a whole sign-in. `nested_groups`: groups of groups count.
-    `threads`: sign-ins at once; `waiting`: how many more may queue.
+    `threads`: sign-ins at once; `waiting`: how many more may queue. `first_pause`: how long a server that failed is
+    passed over, doubled with each failure in a row up to `longest_pause`.
     Raises `ValueError` that says what is wrong.
     """
 
@@ -59,6 +60,8 @@ class LdapConfig:
     nested_groups: bool = False
     threads: int = 3
     waiting: int = 60
+    first_pause: timedelta = timedelta(seconds=1)
+    longest_pause: timedelta = timedelta(seconds=30)
 
     def __post_init__(self) -> None:
         if not self.urls:

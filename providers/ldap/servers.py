@@ -16,8 +16,6 @@ from providers.ldap.wire import BASE, SUBTREE, SUCCESS, BindResult, Entry, Link,
 _Result = TypeVar("_Result")
 _log = logging.getLogger(__name__)
 
-# Seconds that a server is passed over after failures in a row: doubled from the first number up to the second.
-_FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 30.0
 # Firewalls and directories drop idle connections, some in silence; a younger one is worth the attempt.
 _IDLE_SECONDS = 60.0
 _FAIR_SHARE = 0.2
@@ -162,7 +160,8 @@ class Server:
                 return
             self._failed_at = now = time.monotonic()
             self._failures += 1
-            pause = min(_FIRST_PAUSE * 2 ** min(self._failures - 1, 10), _LONGEST_PAUSE)
+            longer = self._config.first_pause * 2 ** min(self._failures - 1, 10)
+            pause = min(longer, self._config.longest_pause).total_seconds()
             self._paused_until = now + pause
         _log.warning("LDAP server %s is passed over for %g s: %s", self.address, pause, error)
         self.close()

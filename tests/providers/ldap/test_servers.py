@@ -20,6 +20,8 @@ from tests.fakes.slapd import Authority, Slapd
 from tests.fakes.tcp_proxy import TcpProxy
 from tests.providers.ldap.conftest import MakeProvider
 
+LONG_PAUSE = {"first_pause": timedelta(minutes=10), "longest_pause": timedelta(minutes=10)}
+"""A server that failed is passed over for as long as a test takes."""
 ALICE = Password("alice", "correct horse")
 
 
@@ -46,13 +48,6 @@ async def until_back(provider: LdapProvider) -> None:
             await asyncio.sleep(0.05)
         else:
             return
-
-
-@pytest.fixture
-def long_pause(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A server that failed is passed over for as long as the test takes."""
-    monkeypatch.setattr("providers.ldap.servers._FIRST_PAUSE", 600.0)
-    monkeypatch.setattr("providers.ldap.servers._LONGEST_PAUSE", 600.0)
 
 
 async def test_ldaps_and_start_tls_with_a_private_authority(
@@ -93,11 +88,10 @@ def test_a_ca_file_that_is_none_is_refused_at_once(provider: MakeProvider, direc
         provider(urls=(directory.ldaps_url,), ca_file=tmp_path / "ca.pem")
 
 
-@pytest.mark.usefixtures("long_pause")
 async def test_a_server_that_is_down_is_passed_over(provider: MakeProvider, directory: Slapd) -> None:
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))  # and does not listen yet: connections are refused
-        ldap = provider(urls=(f"ldap://127.0.0.1:{nobody.getsockname()[1]}", directory.url))
+        ldap = provider(urls=(f"ldap://127.0.0.1:{nobody.getsockname()[1]}", directory.url), **LONG_PAUSE)
         for _ in range(3):
             await ldap.verify(ALICE)
         nobody.listen()
@@ -117,11 +111,8 @@ async def test_referrals_are_not_followed(provider: MakeProvider, tmp_path: Path
             elsewhere.accept()
 
 
-async def test_a_server_that_is_back_is_noticed(
-    provider: MakeProvider, fragile: Slapd, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("providers.ldap.servers._FIRST_PAUSE", 3.0)
-    ldap = provider(urls=(fragile.url,))
+async def test_a_server_that_is_back_is_noticed(provider: MakeProvider, fragile: Slapd) -> None:
+    ldap = provider(urls=(fragile.url,), first_pause=timedelta(seconds=3))
     await ldap.verify(ALICE)
     fragile.stop()
     await unavailable(ldap)
@@ -139,11 +130,10 @@ async def test_connections_that_the_server_closed_are_replaced(provider: MakePro
         await ldap.verify(ALICE)
 
 
-@pytest.mark.usefixtures("long_pause")
 async def test_a_hung_server_costs_its_share_of_the_time_once(
     provider: MakeProvider, directory: Slapd, fragile: Slapd
 ) -> None:
-    ldap = provider(urls=(fragile.url, directory.url), timeout=timedelta(seconds=6))
+    ldap = provider(urls=(fragile.url, directory.url), timeout=timedelta(seconds=6), **LONG_PAUSE)
     share = 2.85  # of two servers, and a little less
     await ldap.verify(ALICE)
     fragile.pause()
